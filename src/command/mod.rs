@@ -1,0 +1,48 @@
+//! What a user may ask of the core, parsed and checked.
+//!
+//! Lua, the command line and (later) RPC all turn their input into these
+//! types; past this point nobody asks whether a number was a number. Sending,
+//! retrying and keeping alive are the business of [`sip`](crate::sip).
+
+mod headers;
+mod outcome;
+mod publish;
+
+pub use headers::{ExtraHeaders, HeaderError};
+pub use outcome::{
+    Cause, Change, Failure, FailureKind, PublicationEvent, PublicationInfo, PublicationState,
+    Published,
+};
+pub use publish::{
+    Document, EntityTag, EventError, EventType, Key, Lifetime, OnStop, Owner, Publish, RefreshWith,
+    TagError,
+};
+
+use std::time::Duration;
+
+/// One request to the core; its answer carries the same ticket.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Sets the wanted state of one publication (boxed: far larger than its neighbours).
+    Publish(Box<Publish>),
+    /// Sends one Refresh now, or a Modify with the kept document where the package asks for it.
+    Refresh { owner: Owner, key: Key, timeout: Option<Duration> },
+    /// Ends a publication. Removing what is not there succeeds with `sent = false`.
+    Remove { owner: Owner, key: Key, timeout: Option<Duration> },
+    /// Lists publications, all of them or those of one owner, ordered by key.
+    Publications { owner: Option<Owner> },
+    /// Ends everything in order: publications with `on_stop = remove` are removed, the rest is
+    /// left to run out. Answered when nothing is in flight any more, or after `limit`.
+    Stop { limit: Duration },
+}
+
+/// The answer to a [`Command`].
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// To `Publish`, `Refresh` and `Remove`.
+    Publication(Result<Published, Failure>),
+    /// To `Publications`.
+    Publications(Vec<PublicationInfo>),
+    /// To `Stop`: how many removals were still unanswered when the limit passed.
+    Stopped { unanswered: usize },
+}

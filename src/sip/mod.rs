@@ -1,0 +1,23 @@
+//! The SIP user-agent core: a plain value without clock, sockets, files, randomness or Lua.
+//!
+//! [`Uac`] takes [`Input`](io::Input) and gives [`Output`](io::Output); everything it
+//! knows of the world comes through those two types, so a week of refreshes is
+//! tested in a millisecond and the same seed gives the same bytes.
+
+pub mod auth;
+pub mod config;
+mod flows;
+pub mod ids;
+pub mod io;
+mod locate;
+pub mod message;
+mod package;
+mod publication;
+mod request;
+pub mod stats;
+pub mod transaction;
+mod uac;
+mod uas;
+
+pub use config::{Account, Config, Limits, Secret};
+pub use uac::Uac;
