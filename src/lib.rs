@@ -10,14 +10,5 @@
 //! - [`config`], [`daemon`], [`cli`]: the program around them;
 //! - [`agent`] and [`demo`]: a small presence agent and the demonstration that uses it.
 
-pub mod agent;
-pub mod body;
-pub mod cli;
 pub mod command;
-pub mod config;
-pub mod daemon;
-pub mod demo;
-pub mod driver;
-pub mod net;
-pub mod script;
 pub mod sip;

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::sip::message::{is_token, Name};
+use crate::sip::message::{Name, is_token};
 
 /// Headers a user adds, in the order given. Cheap to clone: kept once per publication.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -33,7 +33,8 @@ impl ExtraHeaders {
             if line.starts_with([' ', '\t']) {
                 return Err(HeaderError::Folded(line.into()));
             }
-            let (name, value) = line.split_once(':').ok_or_else(|| HeaderError::NoColon(line.into()))?;
+            let (name, value) =
+                line.split_once(':').ok_or_else(|| HeaderError::NoColon(line.into()))?;
             rows.push((name.trim_end().to_owned(), value.trim().to_owned()));
         }
         Self::new(rows)
@@ -95,7 +96,10 @@ fn check(name: &str, value: &str) -> Result<(), HeaderError> {
         | Name::Authorization
         | Name::ProxyAuthorization => true,
         // Content-Length, Content-Type and every other Content- header describe the document.
-        _ => name.len() >= 8 && name.as_bytes()[..8].eq_ignore_ascii_case(b"content-") || matches!(name, "c" | "l" | "e" | "C" | "L" | "E"),
+        _ => {
+            name.len() >= 8 && name.as_bytes()[..8].eq_ignore_ascii_case(b"content-")
+                || matches!(name, "c" | "l" | "e" | "C" | "L" | "E")
+        }
     };
     if reserved {
         return Err(HeaderError::Reserved(name.into()));
@@ -110,7 +114,10 @@ mod tests {
     #[test]
     fn lines_end_in_crlf_or_lf_and_folds_are_refused() {
         let headers = ExtraHeaders::from_lines("X-A: 1\r\n\r\nSubject : hi\n").expect("valid");
-        assert_eq!(headers.rows(), [("X-A".into(), "1".into()), ("Subject".to_owned(), "hi".to_owned())]);
+        assert_eq!(
+            headers.rows(),
+            [("X-A".into(), "1".into()), ("Subject".to_owned(), "hi".to_owned())]
+        );
         assert_eq!(ExtraHeaders::from_lines("X-A: 1\r\n b"), Err(HeaderError::Folded(" b".into())));
         assert_eq!(ExtraHeaders::from_lines("X-A 1"), Err(HeaderError::NoColon("X-A 1".into())));
     }

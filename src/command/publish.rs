@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use super::ExtraHeaders;
-use crate::sip::message::{is_token, Uri};
+use crate::sip::message::{Uri, is_token};
 
 /// The wanted state of one publication and how it is to be kept up.
 #[derive(Debug, Clone)]
@@ -232,9 +232,10 @@ impl EventType {
     /// When the package or a parameter name is not a token, or a value is neither a token nor quoted.
     pub fn parse(text: &str) -> Result<Self, EventError> {
         let text = text.trim();
-        let package_len = text.find(';').map_or(text.len(), |semicolon| text[..semicolon].trim_end().len());
+        let package_len =
+            text.find(';').map_or(text.len(), |semicolon| text[..semicolon].trim_end().len());
         let refused = || EventError(text.chars().take(60).collect());
-        if !is_token(text[..package_len].as_bytes()) {
+        if !is_token(&text.as_bytes()[..package_len]) {
             return Err(refused());
         }
         let event = Self { text: text.into(), package_len };
@@ -317,7 +318,9 @@ impl fmt::Display for EventType {
 
 /// A text that is no event type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an event package (a token such as \"presence\", with parameters such as \"dialog;sla\")")]
+#[error(
+    "{0:?} is not an event package (a token such as \"presence\", with parameters such as \"dialog;sla\")"
+)]
 pub struct EventError(String);
 
 #[cfg(test)]
@@ -326,7 +329,9 @@ mod tests {
 
     #[test]
     fn an_event_type_is_a_token_with_parameters() {
-        for good in ["presence", "dialog;sla", "dialog ; call-id=\"a;b@c\"; to-tag=x", "presence.winfo"] {
+        for good in
+            ["presence", "dialog;sla", "dialog ; call-id=\"a;b@c\"; to-tag=x", "presence.winfo"]
+        {
             assert!(EventType::parse(good).is_ok(), "{good}");
         }
         for bad in ["", "a b", "dialog;", "dialog;x=\"", "dialog;x=a b", "a\r\nb", "dialog;=x"] {

@@ -108,6 +108,8 @@ pub struct Limits {
     pub read_deadline: Duration,
     /// Requests outside dialogs answered per source address and second (50), with a burst of as many.
     pub answers_per_second: u32,
+    /// Requests under way to one server (128); the rest queue, so that no event is answered with a storm.
+    pub in_flight_per_server: usize,
     /// Publications (1,000,000).
     pub publications: usize,
 }
@@ -123,6 +125,7 @@ impl Default for Limits {
             connections_per_peer: 64,
             read_deadline: Duration::from_secs(32),
             answers_per_second: 50,
+            in_flight_per_server: 128,
             publications: 1_000_000,
         }
     }

@@ -55,7 +55,12 @@ impl Hop {
 
 impl std::fmt::Display for Hop {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", super::message::transport_text(self.transport).to_ascii_lowercase(), self.remote)
+        write!(
+            f,
+            "{}:{}",
+            super::message::transport_text(self.transport).to_ascii_lowercase(),
+            self.remote
+        )
     }
 }
 
@@ -74,7 +79,12 @@ pub enum Input<'a> {
     /// A flow the core asked for is open; `local` is concrete, never a wildcard.
     FlowOpened { flow: FlowId, local: SocketAddr, remote: SocketAddr },
     /// A flow that appeared by itself: a listening UDP socket (`remote` is `None`) or an accepted connection.
-    FlowAccepted { flow: FlowId, transport: rsip::Transport, local: SocketAddr, remote: Option<SocketAddr> },
+    FlowAccepted {
+        flow: FlowId,
+        transport: rsip::Transport,
+        local: SocketAddr,
+        remote: Option<SocketAddr>,
+    },
     /// A flow could not be opened, or broke.
     FlowFailed { flow: FlowId, error: FlowError },
     /// A resolver has answered.

@@ -15,9 +15,11 @@ mod package;
 mod publication;
 mod request;
 pub mod stats;
+mod timers;
 pub mod transaction;
 mod uac;
 mod uas;
+mod wire;
 
 pub use config::{Account, Config, Limits, Secret};
 pub use uac::Uac;

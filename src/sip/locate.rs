@@ -1,0 +1,199 @@
+//! Finding the server of a URI (3263): questions out, answers in, ordered hops.
+//!
+//! Numeric hosts and addresses of names. Servers that asked for silence (503
+//! with Retry-After) are remembered here, by address, port and transport.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use rsip::Transport;
+
+use super::{
+    io::{DnsError, Hop, QueryId, Question, Record},
+    message::{Uri, uri::numeric_host},
+};
+
+/// What the core knows of servers.
+#[derive(Debug, Default)]
+pub(crate) struct Locator {
+    cache: BTreeMap<String, Cached>,
+    asked: BTreeMap<QueryId, String>,
+    by_name: BTreeMap<String, QueryId>,
+    blocked: HashMap<Hop, Instant>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Cached {
+    addresses: Result<Vec<IpAddr>, DnsError>,
+    until: Instant,
+}
+
+/// The next step towards a server.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Located {
+    /// In the order in which they are tried.
+    Hops(Vec<Hop>),
+    /// Wait for this question; it is new when the second value says so.
+    Wait(QueryId, Option<Question>),
+}
+
+/// Why a URI leads nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum LocateError {
+    #[error("{0} is no SIP URI and needs an outbound_proxy")]
+    NotSip(String),
+    #[error("{0} asks for {1}, which this version does not speak; use udp or tcp")]
+    Transport(String, String),
+    #[error("{0} asks for sips over udp, which cannot be")]
+    SipsOverUdp(String),
+    #[error("nothing is ever sent to {0}")]
+    Forbidden(IpAddr),
+    #[error("no address of {0:?} has a family that puad listens on")]
+    Family(String),
+    #[error("{0:?}: {1}")]
+    Dns(String, DnsError),
+}
+
+impl Locator {
+    /// Returns the hops of a URI, or the question to ask first.
+    pub(crate) fn locate(
+        &mut self,
+        now: Instant,
+        uri: &Uri,
+        reaches: impl Fn(IpAddr) -> bool,
+    ) -> Result<Located, LocateError> {
+        let transport = transport_of(uri)?;
+        // maddr overrides the host (3263 §4); the URI in the message keeps both.
+        let host = uri.param("maddr").filter(|maddr| !maddr.is_empty()).unwrap_or(uri.host());
+        let port = uri.port().unwrap_or(5060);
+        let hop = |ip| Hop { transport, remote: SocketAddr::new(ip, port) };
+        if let Some(ip) = numeric_host(host) {
+            if is_forbidden(ip) {
+                return Err(LocateError::Forbidden(ip));
+            }
+            return if reaches(ip) {
+                Ok(Located::Hops(vec![hop(ip)]))
+            } else {
+                Err(LocateError::Family(host.into()))
+            };
+        }
+        let name = host.trim_end_matches('.').to_ascii_lowercase();
+        match self.cache.get(&name) {
+            Some(cached) if cached.until > now => match &cached.addresses {
+                Err(error) => Err(LocateError::Dns(name.clone(), *error)),
+                Ok(addresses) => {
+                    let hops: Vec<_> = addresses
+                        .iter()
+                        .filter(|ip| !is_forbidden(**ip) && reaches(**ip))
+                        .map(|ip| hop(*ip))
+                        .collect();
+                    if hops.is_empty() {
+                        Err(LocateError::Family(name.clone()))
+                    } else {
+                        Ok(Located::Hops(hops))
+                    }
+                }
+            },
+            _ => {
+                if let Some(id) = self.by_name.get(&name) {
+                    return Ok(Located::Wait(*id, None));
+                }
+                let id = QueryId(self.next);
+                self.next += 1;
+                self.asked.insert(id, name.clone());
+                self.by_name.insert(name.clone(), id);
+                Ok(Located::Wait(id, Some(Question::Addresses(name))))
+            }
+        }
+    }
+
+    /// Takes an answer; returns whether the question was asked.
+    pub(crate) fn answer(
+        &mut self,
+        now: Instant,
+        query: QueryId,
+        records: Result<Vec<Record>, DnsError>,
+    ) -> bool {
+        let Some(name) = self.asked.remove(&query) else { return false };
+        self.by_name.remove(&name);
+        let (addresses, ttl) = match records {
+            Ok(records) if records.is_empty() => (Err(DnsError::NotFound), NEGATIVE_TTL),
+            Ok(records) => {
+                let ttl = records.iter().map(|r| r.ttl).min().unwrap_or_default();
+                (Ok(records.into_iter().map(|r| r.address).collect()), ttl)
+            }
+            Err(error) => (Err(error), NEGATIVE_TTL),
+        };
+        // Whoever waits for this answer may use it whatever its TTL says (3263 §4).
+        let ttl = ttl.clamp(SHORTEST_TTL, LONGEST_TTL);
+        if self.cache.len() >= MOST_NAMES {
+            self.cache.retain(|_, cached| cached.until > now);
+            if self.cache.len() >= MOST_NAMES {
+                self.cache.clear();
+            }
+        }
+        self.cache.insert(name, Cached { addresses, until: now + ttl });
+        true
+    }
+
+    /// Notes that a server wants no requests until then (3261 §21.5.4).
+    pub(crate) fn block(&mut self, hop: Hop, until: Instant) {
+        self.blocked.insert(hop, until);
+    }
+
+    /// Returns until when a server wants no requests.
+    pub(crate) fn blocked_until(&mut self, now: Instant, hop: Hop) -> Option<Instant> {
+        let until = *self.blocked.get(&hop)?;
+        if until <= now {
+            self.blocked.remove(&hop);
+            return None;
+        }
+        Some(until)
+    }
+}
+
+/// Returns the transport a URI asks for, UDP when it asks for none (3263 §4.1).
+fn transport_of(uri: &Uri) -> Result<Transport, LocateError> {
+    if !uri.is_sip() {
+        return Err(LocateError::NotSip(uri.to_string()));
+    }
+    let wanted = uri.param("transport").map(str::to_ascii_lowercase);
+    if uri.is_sips() {
+        return Err(match wanted.as_deref() {
+            Some("udp") => LocateError::SipsOverUdp(uri.to_string()),
+            _ => LocateError::Transport(uri.to_string(), "TLS".into()),
+        });
+    }
+    match wanted.as_deref() {
+        None | Some("udp") => Ok(Transport::Udp),
+        Some("tcp") => Ok(Transport::Tcp),
+        Some(other) => Err(LocateError::Transport(uri.to_string(), other.to_ascii_uppercase())),
+    }
+}
+
+/// Nothing is sent to multicast, broadcast or unspecified addresses, whatever a message says.
+pub(crate) fn is_forbidden(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_multicast() || ip.is_broadcast() || ip.is_unspecified(),
+        IpAddr::V6(ip) => ip.is_multicast() || ip.is_unspecified(),
+    }
+}
+
+/// Checks a URI as far as it can be without asking anybody, so that a caller hears of a mistake
+/// before anything is sent.
+pub(crate) fn check(uri: &Uri) -> Result<(), LocateError> {
+    transport_of(uri)?;
+    match numeric_host(uri.host()) {
+        Some(ip) if is_forbidden(ip) => Err(LocateError::Forbidden(ip)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+const NEGATIVE_TTL: Duration = Duration::from_secs(5);
+const SHORTEST_TTL: Duration = Duration::from_secs(1);
+const LONGEST_TTL: Duration = Duration::from_secs(3600);
+const MOST_NAMES: usize = 10_000;

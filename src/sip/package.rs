@@ -1,0 +1,53 @@
+//! Event packages as data: what the publisher must know of each.
+
+use crate::command::RefreshWith;
+
+/// What is known of one event package.
+#[derive(Debug)]
+pub(crate) struct Package {
+    name: &'static str,
+    /// What a refresh carries when the user does not say. Servers that keep one document per
+    /// resource pass an empty refresh on to watchers, whose lamps then go dark.
+    pub(crate) refresh: RefreshWith,
+    /// Whether state may be all in headers, without a body.
+    pub(crate) empty_body: bool,
+    /// The base type of its documents.
+    document: &'static str,
+}
+
+/// Returns what is known of a package; unknown ones behave like presence.
+pub(crate) fn package(name: &str) -> &'static Package {
+    PACKAGES.iter().find(|package| package.name == name).unwrap_or(&PACKAGES[0])
+}
+
+/// Returns the document types puad knows, as a list for Accept.
+pub(crate) fn accepted_types() -> String {
+    let types: Vec<_> = PACKAGES
+        .iter()
+        .map(|package| package.document)
+        .filter(|document| !document.is_empty())
+        .collect();
+    types.join(", ")
+}
+
+const PACKAGES: &[Package] = &[
+    Package {
+        name: "presence",
+        refresh: RefreshWith::Empty,
+        empty_body: false,
+        document: "application/pidf+xml",
+    },
+    Package {
+        name: "message-summary",
+        refresh: RefreshWith::Body,
+        empty_body: false,
+        document: "application/simple-message-summary",
+    },
+    Package {
+        name: "as-feature-event",
+        refresh: RefreshWith::Body,
+        empty_body: false,
+        document: "application/x-as-feature-event+xml",
+    },
+    Package { name: "call-info", refresh: RefreshWith::Empty, empty_body: true, document: "" },
+];

@@ -1,0 +1,802 @@
+//! The set of publications: keys, owners, callers, turns.
+//!
+//! Glue between the machines, their lanes and the requests under way; decides
+//! nothing about RFC 3903 itself.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use slab::Slab;
+
+use super::{
+    Next, Outcome, Publication, State, Wanted, Why,
+    lane::{Lanes, Turn},
+};
+use crate::{
+    command::{
+        Cause, Change, Failure, FailureKind, Key, OnStop, Owner, PublicationEvent, PublicationInfo,
+        PublicationState, Publish, Published, Reply,
+    },
+    sip::{
+        config::Account,
+        io::{Deadline, Event, FlowId, Output, Ticket, Timer, UnixMillis},
+        locate,
+        message::Uri,
+        request::{Final, Requests},
+        timers::Whom,
+        wire::Wire,
+    },
+};
+
+/// All publications.
+#[derive(Debug)]
+pub(crate) struct Publications {
+    entries: Slab<Entry>,
+    by_key: BTreeMap<Key, usize>,
+    lanes: Lanes,
+    /// Through the gate, to be sent.
+    ready: VecDeque<usize>,
+    finals: VecDeque<(usize, Final)>,
+    stop: Option<Stop>,
+    default_proxies: Arc<[Uri]>,
+    account_proxies: BTreeMap<String, Arc<[Uri]>>,
+    started: (Instant, UnixMillis),
+}
+
+#[derive(Debug)]
+struct Entry {
+    publication: Publication,
+    turn: Turn,
+    callers: Vec<Caller>,
+    /// The connection the last answer came by; kept open while the state is up (3261 §18).
+    flow: Option<FlowId>,
+    scheduled: Option<Instant>,
+}
+
+/// Somebody waiting for the server's word.
+#[derive(Debug)]
+struct Caller {
+    ticket: Ticket,
+    revision: u32,
+    until: Instant,
+}
+
+#[derive(Debug)]
+struct Stop {
+    /// `None` once it is answered.
+    ticket: Option<Ticket>,
+    until: Instant,
+}
+
+impl Publications {
+    pub(crate) fn new(now: Instant, wall: UnixMillis, wire: &Wire) -> Self {
+        let config = &wire.config;
+        Self {
+            entries: Slab::new(),
+            by_key: BTreeMap::new(),
+            lanes: Lanes::new(config.limits.in_flight_per_server),
+            ready: VecDeque::new(),
+            finals: VecDeque::new(),
+            stop: None,
+            default_proxies: config.outbound_proxy.as_slice().into(),
+            account_proxies: config
+                .accounts
+                .iter()
+                .map(|account| (account_key(account), account.outbound_proxy.as_slice().into()))
+                .collect(),
+            started: (now, wall),
+        }
+    }
+
+    /// `pua.publish`.
+    pub(crate) fn publish(
+        &mut self,
+        now: Instant,
+        wire: &mut Wire,
+        ticket: Ticket,
+        publish: Publish,
+    ) {
+        match self.try_publish(now, wire, ticket, &publish) {
+            Ok(Some(published)) => reply(wire, ticket, Ok(published)),
+            Ok(None) => {}
+            Err(failure) => reply(wire, ticket, Err(failure)),
+        }
+    }
+
+    /// Returns the answer if there is one at once.
+    fn try_publish(
+        &mut self,
+        now: Instant,
+        wire: &mut Wire,
+        ticket: Ticket,
+        publish: &Publish,
+    ) -> Result<Option<Published>, Failure> {
+        if self.stop.is_some() {
+            return Err(Failure::new(FailureKind::Closed, "puad is stopping"));
+        }
+        let account = find_account(wire, publish)?;
+        let proxies = self.proxies(publish, account.as_deref())?;
+        let key = publish.key();
+        let at = match self.by_key.get(&key) {
+            Some(at) => {
+                let publication = &self.entries[*at].publication;
+                check_owner(publication, &publish.owner)?;
+                *at
+            }
+            None if publish.expires.is_zero() => return Ok(Some(nothing_there(key))),
+            None => self.insert(now, wire, key, publish, account.clone(), proxies.clone())?,
+        };
+        let entry = &mut self.entries[at];
+        let publication = &mut entry.publication;
+        let kept = publication.wanted.document.clone();
+        let wanted = Wanted::new(now, publish, account, proxies, kept.as_ref());
+        let live = publication.live(now).is_some();
+        if wanted.document.is_none()
+            && !wanted.allow_empty
+            && !wanted.gone
+            && !live
+            && publish.entity_tag.is_none()
+        {
+            if publication.revision == 0 {
+                self.forget(at);
+            }
+            return Err(Failure::new(
+                FailureKind::Usage,
+                "body: the first publish of a key needs a document",
+            ));
+        }
+        let is_same = publish.skip_unchanged && publish.document.is_some();
+        if is_same && publication.is_up(publish.document.as_ref(), &publish.extra_headers) {
+            publication.wanted = wanted;
+            let published = self.published(at, false);
+            self.schedule(wire, at);
+            return Ok(Some(published));
+        }
+        let is_in_flight = matches!(publication.state, State::InFlight { .. });
+        if wanted.gone && !live && !is_in_flight {
+            self.end(now, wire, at, true);
+            return Ok(Some(nothing_there(publish.key())));
+        }
+        let next = publication.want(now, wanted, publish.entity_tag.clone());
+        self.admit(now, wire, ticket, at, publish.timeout, next)
+    }
+
+    /// `Publication:refresh()`.
+    pub(crate) fn refresh(
+        &mut self,
+        now: Instant,
+        wire: &mut Wire,
+        ticket: Ticket,
+        owner: &Owner,
+        key: &Key,
+        timeout: Option<Duration>,
+    ) {
+        let Some(&at) = self.by_key.get(key) else {
+            return reply(
+                wire,
+                ticket,
+                Err(Failure::new(
+                    FailureKind::NotFound,
+                    format!("{key}: there is no such publication"),
+                )),
+            );
+        };
+        let answer = check_owner(&self.entries[at].publication, owner).and_then(|()| {
+            let next = self.entries[at].publication.want_refresh(now);
+            self.admit(now, wire, ticket, at, timeout, next)
+        });
+        if let Some(answer) = answer.transpose() {
+            reply(wire, ticket, answer);
+        }
+    }
+
+    /// `Publication:remove()`.
+    pub(crate) fn remove(
+        &mut self,
+        now: Instant,
+        wire: &mut Wire,
+        ticket: Ticket,
+        owner: &Owner,
+        key: &Key,
+        timeout: Option<Duration>,
+    ) {
+        let Some(&at) = self.by_key.get(key) else {
+            return reply(wire, ticket, Ok(nothing_there(key.clone())));
+        };
+        let publication = &self.entries[at].publication;
+        if let Err(failure) = check_owner(publication, owner) {
+            return reply(wire, ticket, Err(failure));
+        }
+        match self.want_gone(now, at) {
+            Some(next) => {
+                if let Some(answer) = self.admit(now, wire, ticket, at, timeout, next).transpose() {
+                    reply(wire, ticket, answer);
+                }
+            }
+            None => {
+                self.end(now, wire, at, true);
+                reply(wire, ticket, Ok(nothing_there(key.clone())));
+            }
+        }
+    }
+
+    /// Turns the wanted state to none; `None` when there is nothing at the server to remove.
+    fn want_gone(&mut self, now: Instant, at: usize) -> Option<Next> {
+        let publication = &mut self.entries[at].publication;
+        let is_in_flight = matches!(publication.state, State::InFlight { .. });
+        if !is_in_flight && publication.live(now).is_none() {
+            return None;
+        }
+        publication.wanted.gone = true;
+        publication.wanted.until = None;
+        Some(publication.want_removal(now))
+    }
+
+    /// Lists publications in order of their keys.
+    pub(crate) fn list(&self, owner: Option<&Owner>) -> Vec<PublicationInfo> {
+        self.by_key
+            .values()
+            .map(|at| &self.entries[*at].publication)
+            .filter(|publication| owner.is_none_or(|owner| publication.owner == *owner))
+            .map(|publication| self.info(publication))
+            .collect()
+    }
+
+    /// Orderly stop.
+    pub(crate) fn stop(&mut self, now: Instant, wire: &mut Wire, ticket: Ticket, limit: Duration) {
+        let until = now + limit;
+        self.answer_stop(wire);
+        self.stop = Some(Stop { ticket: Some(ticket), until });
+        wire.timers.schedule(
+            Whom::Stop,
+            Some(Deadline { at: until, timer: Timer::Stop }),
+            &mut None,
+        );
+        let all: Vec<usize> = self.by_key.values().copied().collect();
+        for at in all {
+            let wanted = &self.entries[at].publication.wanted;
+            let next = if wanted.on_stop == OnStop::Remove && wanted.maintain {
+                self.want_gone(now, at)
+            } else {
+                None
+            };
+            self.fail_callers(wire, at, &Failure::new(FailureKind::Closed, "puad is stopping"));
+            match next {
+                Some(next) => self.follow(now, wire, at, next),
+                None => self.end(now, wire, at, false),
+            }
+        }
+        self.check_stopped(wire);
+    }
+
+    /// The limit of an orderly stop has passed.
+    pub(crate) fn stop_timeout(&mut self, now: Instant, wire: &mut Wire) {
+        if self.stop.as_ref().is_some_and(|stop| stop.until <= now) {
+            self.answer_stop(wire);
+        }
+    }
+
+    /// Looks at a publication whose time has come.
+    pub(crate) fn timeout(&mut self, now: Instant, wire: &mut Wire, scheduled: Instant, at: usize) {
+        let Some(entry) = self.entries.get_mut(at) else { return };
+        if entry.scheduled == Some(scheduled) {
+            entry.scheduled = None;
+        }
+        self.expire_callers(now, wire, at);
+        let next = self.entries[at].publication.handle_timeout(now);
+        self.follow(now, wire, at, next);
+        self.schedule(wire, at);
+    }
+
+    /// Takes the outcome of a request.
+    pub(crate) fn handle_final(&mut self, at: usize, outcome: Final) {
+        self.finals.push_back((at, outcome));
+    }
+
+    /// Carries on until nothing can go on by itself.
+    pub(crate) fn run(&mut self, now: Instant, wire: &mut Wire, requests: &mut Requests) {
+        loop {
+            if let Some((at, outcome)) = self.finals.pop_front() {
+                self.conclude(now, wire, at, &outcome);
+            } else if let Some(at) = self.ready.pop_front() {
+                self.launch(now, wire, requests, at);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn launch(&mut self, now: Instant, wire: &mut Wire, requests: &mut Requests, at: usize) {
+        let publication = &mut self.entries[at].publication;
+        match publication.operation(now) {
+            Some(operation) => {
+                let draft = publication.begin(now, operation);
+                let (_, outcome) = requests.start(now, wire, at, draft);
+                self.finals.extend(outcome.map(|outcome| (at, outcome)));
+                self.schedule(wire, at);
+            }
+            // It ended, or its tag ran out, while it queued.
+            None => {
+                self.release(at);
+                self.end(now, wire, at, true);
+            }
+        }
+    }
+
+    fn conclude(&mut self, now: Instant, wire: &mut Wire, at: usize, outcome: &Final) {
+        let crowd = self.by_key.len();
+        let publication = &mut self.entries[at].publication;
+        let Some(outcome_) = publication.handle_final(now, outcome, &mut wire.ids, crowd) else {
+            return;
+        };
+        self.release(at);
+        self.use_flow(wire, at, outcome);
+        let Outcome { revision, result, change, warning, mut next } = outcome_;
+        let failure = match &result {
+            Some(Err(failure)) => {
+                wire.stats.publish_failures += 1;
+                Some(self.describe(at, failure))
+            }
+            Some(Ok(())) | None => warning.map(|warning| self.describe(at, &warning)),
+        };
+        if let Some(change) = change {
+            self.tell(wire, at, change, failure.clone());
+        }
+        match result {
+            Some(Ok(())) => self.satisfy_callers(wire, at, revision),
+            Some(Err(_)) => {
+                let failure = failure.unwrap_or_else(|| Failure::new(FailureKind::Io, "failed"));
+                let is_final = !failure.retrying;
+                if is_final && matches!(next, Next::Rest) {
+                    next = self.entries[at].publication.try_newer(now, revision);
+                }
+                // In a back-off nobody waits; after a final failure a newer state still has its chance.
+                let last = if is_final { revision } else { u32::MAX };
+                self.fail_callers_up_to(wire, at, &failure, last);
+            }
+            None => {}
+        }
+        self.follow(now, wire, at, next);
+        self.schedule(wire, at);
+    }
+
+    fn admit(
+        &mut self,
+        now: Instant,
+        wire: &mut Wire,
+        ticket: Ticket,
+        at: usize,
+        timeout: Option<Duration>,
+        next: Next,
+    ) -> Result<Option<Published>, Failure> {
+        let patience = timeout.unwrap_or(wire.timing.timer_f() + Duration::from_secs(3));
+        if let Some(failure) = self.entries[at].publication.back_off(now) {
+            let failure = self.describe(at, &failure);
+            self.schedule(wire, at);
+            return Err(failure);
+        }
+        self.follow(now, wire, at, next);
+        let entry = &mut self.entries[at];
+        if matches!(entry.publication.state, State::Waiting { why: Why::Interval, .. }) {
+            self.schedule(wire, at);
+            return Ok(Some(self.published(at, false)));
+        }
+        let revision = entry.publication.revision;
+        entry.callers.push(Caller { ticket, revision, until: now + patience });
+        self.schedule(wire, at);
+        Ok(None)
+    }
+
+    /// Does what a machine asks for.
+    fn follow(&mut self, now: Instant, wire: &mut Wire, at: usize, next: Next) {
+        match next {
+            Next::Rest => {}
+            Next::End => self.end(now, wire, at, true),
+            Next::Enter => {
+                let entry = &self.entries[at];
+                if entry.turn == Turn::None {
+                    let turn = self.lanes.enter(
+                        at,
+                        request_uri(&entry.publication.key),
+                        server(&entry.publication.wanted),
+                    );
+                    self.take_turn(at, turn);
+                }
+            }
+        }
+    }
+
+    fn take_turn(&mut self, at: usize, turn: Turn) {
+        if matches!(turn, Turn::Inside(_)) {
+            self.ready.push_back(at);
+        }
+        self.entries[at].turn = turn;
+    }
+
+    /// Gives the turn back, and passes it on.
+    fn release(&mut self, at: usize) {
+        let entry = &mut self.entries[at];
+        let Turn::Inside(server_) = std::mem::replace(&mut entry.turn, Turn::None) else { return };
+        let key = entry.publication.key.clone();
+        if let Some(next) = self.lanes.leave_gate(&server_) {
+            self.take_turn(next, Turn::Inside(server_));
+        }
+        if let Some(next) = self.lanes.leave_lane(request_uri(&key)) {
+            let turn = self.lanes.pass_gate(next, server(&self.entries[next].publication.wanted));
+            self.take_turn(next, turn);
+        }
+    }
+
+    /// Ends a publication: nothing is sent for it any more.
+    fn end(&mut self, now: Instant, wire: &mut Wire, at: usize, tell: bool) {
+        let Some(entry) = self.entries.get_mut(at) else { return };
+        let was_known = self.by_key.remove(&entry.publication.key).is_some();
+        entry.publication.wanted.gone = true;
+        let was_removed = entry.publication.live(now).is_none();
+        if was_known {
+            // A removal that was answered has been told already.
+            let ended_silently = tell
+                && (!was_removed
+                    || matches!(
+                        entry.publication.state,
+                        State::Waiting { .. } | State::Due { .. }
+                    ));
+            if ended_silently && entry.publication.wanted.maintain {
+                self.tell(wire, at, Change::Removed, None);
+            }
+            self.satisfy_callers(wire, at, u32::MAX);
+            self.leave_flow(wire, at);
+        }
+        let entry = &mut self.entries[at];
+        match &entry.turn {
+            Turn::None => {
+                self.entries.remove(at);
+            }
+            Turn::InLane => {
+                let key = entry.publication.key.clone();
+                self.lanes.forget(at, request_uri(&key));
+                self.entries.remove(at);
+            }
+            // Its place in a queue still names it: it goes when its turn comes and finds nothing to do.
+            Turn::AtGate(_) | Turn::Inside(_) => {
+                entry.publication.state = State::Failed { held: None }
+            }
+        }
+        self.check_stopped(wire);
+    }
+
+    fn check_stopped(&mut self, wire: &mut Wire) {
+        if self.by_key.is_empty() {
+            self.answer_stop(wire);
+        }
+    }
+
+    /// Answers a stop that is under way; commands that come later are refused all the same.
+    fn answer_stop(&mut self, wire: &mut Wire) {
+        if let Some(ticket) = self.stop.as_mut().and_then(|stop| stop.ticket.take()) {
+            let outcome = Reply::Stopped { unanswered: self.by_key.len() };
+            wire.outputs.push_back(Output::Reply { ticket, outcome });
+        }
+    }
+
+    fn insert(
+        &mut self,
+        now: Instant,
+        wire: &Wire,
+        key: Key,
+        publish: &Publish,
+        account: Option<Arc<Account>>,
+        proxies: Arc<[Uri]>,
+    ) -> Result<usize, Failure> {
+        let most = wire.config.limits.publications;
+        if self.by_key.len() >= most {
+            return Err(Failure::new(
+                FailureKind::Limit,
+                format!("there are {most} publications already, the most this daemon keeps"),
+            ));
+        }
+        let wanted = Wanted::new(now, publish, account, proxies, None);
+        let publication = Publication::new(key.clone(), publish, wanted);
+        let at = self.entries.insert(Entry {
+            publication,
+            turn: Turn::None,
+            callers: Vec::new(),
+            flow: None,
+            scheduled: None,
+        });
+        self.by_key.insert(key, at);
+        Ok(at)
+    }
+
+    fn forget(&mut self, at: usize) {
+        let entry = self.entries.remove(at);
+        self.by_key.remove(&entry.publication.key);
+    }
+
+    fn proxies(&self, publish: &Publish, account: Option<&Account>) -> Result<Arc<[Uri]>, Failure> {
+        let of_account =
+            account.and_then(|account| self.account_proxies.get(&account_key(account)));
+        let proxies: Arc<[Uri]> = if !publish.outbound_proxy.is_empty() {
+            publish.outbound_proxy.as_slice().into()
+        } else if let Some(proxies) = of_account.filter(|proxies| !proxies.is_empty()) {
+            proxies.clone()
+        } else {
+            self.default_proxies.clone()
+        };
+        let first_step = if proxies.is_empty() {
+            std::slice::from_ref(&publish.presentity)
+        } else {
+            &proxies[..]
+        };
+        for uri in first_step {
+            let field = if proxies.is_empty() { "presentity_uri" } else { "outbound_proxy" };
+            locate::check(uri)
+                .map_err(|error| Failure::new(FailureKind::Usage, format!("{field}: {error}")))?;
+        }
+        Ok(proxies)
+    }
+
+    fn schedule(&mut self, wire: &mut Wire, at: usize) {
+        let Some(entry) = self.entries.get_mut(at) else { return };
+        let caller = entry.callers.iter().map(|caller| caller.until).min();
+        let caller = caller.map(|at| Deadline { at, timer: Timer::Caller });
+        let deadline =
+            [entry.publication.poll_timeout(), caller].into_iter().flatten().min_by_key(|d| d.at);
+        wire.timers.schedule(Whom::Publication(at), deadline, &mut entry.scheduled);
+    }
+
+    /// Keeps the connection of an answer open while the state is up.
+    fn use_flow(&mut self, wire: &mut Wire, at: usize, outcome: &Final) {
+        self.leave_flow(wire, at);
+        let Final::Answer(answer) = outcome else { return };
+        if answer.hop.is_reliable()
+            && let Some(id) = wire.flows.to_hop(answer.hop)
+            && let Some(flow) = wire.flows.get_mut(id)
+        {
+            flow.users += 1;
+            self.entries[at].flow = Some(id);
+        }
+    }
+
+    fn leave_flow(&mut self, wire: &mut Wire, at: usize) {
+        let Some(id) = self.entries[at].flow.take() else { return };
+        if let Some(flow) = wire.flows.get_mut(id) {
+            flow.users -= 1;
+        }
+        wire.schedule_flow(id);
+    }
+
+    fn satisfy_callers(&mut self, wire: &mut Wire, at: usize, revision: u32) {
+        let (done, left) = std::mem::take(&mut self.entries[at].callers)
+            .into_iter()
+            .partition(|caller| caller.revision <= revision);
+        self.entries[at].callers = left;
+        let done: Vec<Caller> = done;
+        if done.is_empty() {
+            return;
+        }
+        let published = self.published(at, true);
+        for caller in done {
+            reply(wire, caller.ticket, Ok(published.clone()));
+        }
+    }
+
+    fn fail_callers(&mut self, wire: &mut Wire, at: usize, failure: &Failure) {
+        self.fail_callers_up_to(wire, at, failure, u32::MAX);
+    }
+
+    fn fail_callers_up_to(&mut self, wire: &mut Wire, at: usize, failure: &Failure, revision: u32) {
+        let callers = &mut self.entries[at].callers;
+        callers.retain(|caller| {
+            let is_done = caller.revision <= revision;
+            if is_done {
+                reply(wire, caller.ticket, Err(failure.clone()));
+            }
+            !is_done
+        });
+    }
+
+    /// Answers callers whose patience is over; their request goes on.
+    fn expire_callers(&mut self, now: Instant, wire: &mut Wire, at: usize) {
+        let entry = &mut self.entries[at];
+        if entry.callers.iter().all(|caller| caller.until > now) {
+            return;
+        }
+        let (cause, what) = match (&entry.publication.state, &entry.turn) {
+            (State::InFlight { .. }, _) => (Cause::TimerF, "the server has not answered yet"),
+            (State::Due { .. }, _) => {
+                (Cause::Lane, "another PUBLISH to the same Request-URI or server is under way")
+            }
+            _ => (Cause::Waiting, "the next attempt is not due yet"),
+        };
+        let failure = Failure {
+            retrying: true,
+            cause: Some(cause),
+            ..Failure::new(FailureKind::Timeout, format!("{what}; it goes on without the caller"))
+        };
+        let failure = self.describe(at, &failure);
+        self.entries[at].callers.retain(|caller| {
+            let is_over = caller.until <= now;
+            if is_over {
+                reply(wire, caller.ticket, Err(failure.clone()));
+            }
+            !is_over
+        });
+    }
+
+    fn tell(&mut self, wire: &mut Wire, at: usize, change: Change, failure: Option<Failure>) {
+        let publication = &self.entries[at].publication;
+        let is_up = matches!(change, Change::Published | Change::Refreshed | Change::Recovered);
+        wire.outputs.push_back(Output::Event(Event::Publication(Box::new(PublicationEvent {
+            owner: publication.owner.clone(),
+            key: publication.key.clone(),
+            change,
+            status: publication.last.status,
+            reason: publication.last.reason.clone(),
+            entity_tag: publication.held().map(|held| held.entity_tag.clone()),
+            expires: publication
+                .last
+                .expires
+                .filter(|_| is_up)
+                .map(|s| Duration::from_secs(s.into())),
+            failure,
+        }))));
+    }
+
+    /// Names the publication in front of a failure and what follows behind it.
+    fn describe(&self, at: usize, failure: &Failure) -> Failure {
+        let publication = &self.entries[at].publication;
+        let mut failure = failure.clone();
+        let then = match failure.retry_after.filter(|_| failure.retrying) {
+            Some(wait) => format!("; next attempt in {}", in_words(wait)),
+            None if failure.retrying || !publication.wanted.maintain => String::new(),
+            None if failure.status.is_some_and(|status| status < 300) => String::new(),
+            None => "; attempts have stopped until the next call".into(),
+        };
+        failure.message = format!(
+            "{} {}: {}{then}",
+            publication.wanted.presentity.as_ref().masked(),
+            publication.wanted.event,
+            failure.message
+        );
+        failure
+    }
+
+    fn published(&self, at: usize, sent: bool) -> Published {
+        let publication = &self.entries[at].publication;
+        Published {
+            key: publication.key.clone(),
+            state: if publication.wanted.gone && publication.held().is_none() {
+                PublicationState::Removed
+            } else {
+                publication.shown()
+            },
+            sent,
+            status: publication.last.status,
+            reason: publication.last.reason.clone(),
+            entity_tag: publication.held().map(|held| held.entity_tag.clone()),
+            expires: publication.last.expires.map(|s| Duration::from_secs(s.into())),
+        }
+    }
+
+    fn info(&self, publication: &Publication) -> PublicationInfo {
+        let unix = |at: Instant| {
+            let (start, wall) = self.started;
+            wall.0 as f64 / 1000.0 + at.saturating_duration_since(start).as_secs_f64()
+        };
+        let held = publication.held();
+        let id = publication.key.as_str().splitn(3, ' ').nth(2).unwrap_or_default();
+        let expires_at = match &publication.state {
+            State::Untagged { expires_at } => Some(*expires_at),
+            _ => held.map(|held| held.expires_at),
+        };
+        PublicationInfo {
+            key: publication.key.clone(),
+            presentity_uri: publication.wanted.presentity.text().clone(),
+            event: publication.wanted.event.as_str().into(),
+            id: id.into(),
+            owner: publication.owner.clone(),
+            state: publication.shown(),
+            entity_tag: held.map(|held| held.entity_tag.clone()),
+            expires_at: expires_at.map(unix),
+            next_refresh: publication
+                .poll_timeout()
+                .filter(|d| d.timer != Timer::Lifetime)
+                .map(|d| unix(d.at)),
+            status: publication.last.status,
+            reason: publication.last.reason.clone(),
+            requests: publication.last.requests.into(),
+            failures: publication.last.failures.into(),
+            last_error: publication
+                .last
+                .failure
+                .as_ref()
+                .map(|failure| failure.message.as_str().into()),
+            body_len: publication
+                .wanted
+                .document
+                .as_ref()
+                .map_or(0, |document| document.body.len()),
+            document: publication.wanted.document.clone(),
+        }
+    }
+}
+
+fn reply(wire: &mut Wire, ticket: Ticket, result: Result<Published, Failure>) {
+    wire.outputs.push_back(Output::Reply { ticket, outcome: Reply::Publication(result) });
+}
+
+fn nothing_there(key: Key) -> Published {
+    Published {
+        key,
+        state: PublicationState::Removed,
+        sent: false,
+        status: None,
+        reason: None,
+        entity_tag: None,
+        expires: None,
+    }
+}
+
+fn check_owner(publication: &Publication, owner: &Owner) -> Result<(), Failure> {
+    if publication.owner == *owner {
+        return Ok(());
+    }
+    let message = format!(
+        "{}: this publication belongs to {}; give yours another id",
+        publication.key, publication.owner
+    );
+    Err(Failure::new(FailureKind::Conflict, message))
+}
+
+fn find_account(wire: &Wire, publish: &Publish) -> Result<Option<Arc<Account>>, Failure> {
+    let accounts = &wire.config.accounts;
+    match &publish.account {
+        None => Ok(accounts
+            .iter()
+            .find(|account| account.domain.eq_ignore_ascii_case(publish.presentity.host()))
+            .cloned()),
+        Some(name) => match accounts
+            .iter()
+            .find(|account| account.name.as_ref().unwrap_or(&account.domain) == name)
+        {
+            Some(account) => Ok(Some(account.clone())),
+            None => {
+                let known: Vec<_> = accounts
+                    .iter()
+                    .map(|a| a.name.as_ref().unwrap_or(&a.domain).as_str())
+                    .collect();
+                let message = format!(
+                    "account: there is no account {name:?} (there are: {})",
+                    known.join(", ")
+                );
+                Err(Failure::new(FailureKind::Usage, message))
+            }
+        },
+    }
+}
+
+fn account_key(account: &Account) -> String {
+    format!("{} {}", account.name.as_deref().unwrap_or(""), account.domain)
+}
+
+/// The canonical Request-URI is the first word of the key.
+fn request_uri(key: &Key) -> &str {
+    key.as_str().split(' ').next().unwrap_or_default()
+}
+
+/// The host that leads the way.
+fn server(wanted: &Wanted) -> &str {
+    wanted.proxies.first().unwrap_or(&wanted.presentity).host()
+}
+
+fn in_words(wait: Duration) -> String {
+    if wait < Duration::from_secs(10) {
+        format!("{:.1} s", wait.as_secs_f32())
+    } else {
+        format!("{} s", wait.as_secs())
+    }
+}

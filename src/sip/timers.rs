@@ -1,0 +1,70 @@
+//! Deadlines of everything in the core: a heap of compact records.
+//!
+//! Owners keep their own deadlines; an entry only says when to look. An entry
+//! that has become too early is harmless: the owner finds nothing due and
+//! enters itself again, so moving a deadline back costs nothing.
+
+use std::{cmp::Reverse, collections::BinaryHeap, time::Instant};
+
+use super::{
+    ids::Branch,
+    io::{Deadline, FlowId, Timer},
+};
+
+/// Whose deadline it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Whom {
+    Client(Branch),
+    Server(u64),
+    Flow(FlowId),
+    Publication(usize),
+    Stop,
+}
+
+/// The heap.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    heap: BinaryHeap<Reverse<Entry>>,
+    entered: u64,
+}
+
+/// Ordered by instant, then by order of entry, so that a run can be repeated.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    at: Instant,
+    order: u64,
+    whom: Whom,
+    timer: Timer,
+}
+
+impl Timers {
+    /// Makes sure that `whom` is looked at by its deadline. `scheduled` is the owner's earliest
+    /// entry and is kept up to date here.
+    pub(crate) fn schedule(
+        &mut self,
+        whom: Whom,
+        deadline: Option<Deadline>,
+        scheduled: &mut Option<Instant>,
+    ) {
+        let Some(Deadline { at, timer }) = deadline else { return };
+        if scheduled.is_some_and(|earlier| earlier <= at) {
+            return;
+        }
+        *scheduled = Some(at);
+        self.entered += 1;
+        self.heap.push(Reverse(Entry { at, order: self.entered, whom, timer }));
+    }
+
+    /// Takes the next entry that is due.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(Instant, Whom)> {
+        if self.heap.peek()?.0.at > now {
+            return None;
+        }
+        self.heap.pop().map(|Reverse(entry)| (entry.at, entry.whom))
+    }
+
+    /// Returns the earliest entry.
+    pub(crate) fn next(&self) -> Option<Deadline> {
+        self.heap.peek().map(|Reverse(entry)| Deadline { at: entry.at, timer: entry.timer })
+    }
+}

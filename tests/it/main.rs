@@ -1,0 +1,8 @@
+//! The conformance stories and everything else that needs no real peer, in one binary.
+
+#![allow(unreachable_pub, reason = "one binary; nothing is reachable from outside")]
+#![allow(dead_code, reason = "helpers wait for the stories that need them")]
+
+mod publish;
+mod support;
+mod transaction;

@@ -1,0 +1,7 @@
+//! The world of the conformance stories: a clock, a wire and a scripted peer around one core.
+
+pub mod sip;
+pub mod world;
+
+pub use sip::Sip;
+pub use world::secs;
