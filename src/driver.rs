@@ -3,9 +3,23 @@
 //! Callers hold a [`Handle`]; sockets are the business of [`net`](crate::net),
 //! meaning that of [`sip`](crate::sip).
 
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::poll_fn,
+    net::SocketAddr,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
 use tokio::sync::{mpsc, oneshot};
 
-use crate::command::{Command, Owner, PublicationEvent, Reply};
+use crate::{
+    command::{Change, Command, Owner, PublicationEvent, Reply},
+    net::{Bound, Datagram, Listen, ListenError, Net, NetEvent},
+    sip::{
+        self, Uac,
+        io::{Event, Input, Output, Ticket, UnixMillis},
+    },
+};
 
 /// What callers hold: a way to send commands to the core. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -57,7 +71,263 @@ impl Handle {
     ///
     /// # Errors
     /// When the driver has ended.
-    pub fn listen(&self, owner: Owner, events: mpsc::UnboundedSender<PublicationEvent>) -> Result<(), Closed> {
+    pub fn listen(
+        &self,
+        owner: Owner,
+        events: mpsc::UnboundedSender<PublicationEvent>,
+    ) -> Result<(), Closed> {
         self.0.send(Envelope::Listen(owner, events)).map_err(|_| Closed)
     }
 }
+
+/// What a driver is started with.
+#[derive(Debug)]
+pub struct Settings {
+    /// The core's own settings.
+    pub sip: sip::Config,
+    /// Sockets to open; must not be empty.
+    pub listen: Vec<Listen>,
+}
+
+/// A driver at work on a thread of its own.
+#[derive(Debug)]
+pub struct Running {
+    /// How to talk to it; it ends when the last handle is dropped.
+    pub handle: Handle,
+    /// What it listens on, with the ports that were found.
+    pub listening: Vec<(rsip::Transport, SocketAddr)>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+/// Why a driver cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A socket cannot be opened.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The operating system refuses what every process needs.
+    #[error("the operating system refuses {0}")]
+    System(&'static str, #[source] std::io::Error),
+}
+
+/// Binds the sockets and starts a driver.
+///
+/// # Errors
+/// When a socket cannot be opened; nothing is left behind then.
+pub fn start(settings: Settings) -> Result<Running, StartError> {
+    let bound = Bound::bind(&settings.listen)?;
+    let listening = bound.listening.clone();
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed)
+        .map_err(|error| StartError::System("random numbers", std::io::Error::other(error)))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| StartError::System("an event loop", error))?;
+    let (handle, inbox) = channel();
+    let thread = std::thread::Builder::new()
+        .name("sip".into())
+        .spawn(move || {
+            let local = tokio::task::LocalSet::new();
+            let served = local.block_on(&runtime, async move {
+                let net = Net::start(bound)?;
+                Driver::new(settings.sip, seed, net).run(inbox).await;
+                Ok::<(), std::io::Error>(())
+            });
+            if let Err(error) = served {
+                tracing::error!(%error, "the network cannot be used");
+            }
+        })
+        .map_err(|error| StartError::System("a thread", error))?;
+    Ok(Running { handle, listening, thread })
+}
+
+impl Running {
+    /// Waits for the end of the driver; every other handle must be dropped for it to come.
+    pub fn join(self) {
+        drop(self.handle);
+        if self.thread.join().is_err() {
+            tracing::error!("the driver has panicked");
+        }
+    }
+}
+
+/// Owner of core and sockets.
+struct Driver {
+    uac: Uac,
+    net: Net,
+    /// Who waits for which ticket.
+    waiting: HashMap<Ticket, oneshot::Sender<Reply>>,
+    next_ticket: u64,
+    listeners: BTreeMap<Owner, mpsc::UnboundedSender<PublicationEvent>>,
+    deadline: Option<Instant>,
+}
+
+impl Driver {
+    fn new(config: sip::Config, seed: [u8; 32], net: Net) -> Self {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let uac = Uac::new(config, seed, Instant::now(), UnixMillis(wall.as_millis() as u64));
+        let mut driver = Self {
+            uac,
+            net,
+            waiting: HashMap::new(),
+            next_ticket: 0,
+            listeners: BTreeMap::new(),
+            deadline: None,
+        };
+        let listeners: Vec<_> = driver.net.listeners().collect();
+        for (flow, transport, local) in listeners {
+            let input = Input::FlowAccepted { flow, transport, local, remote: None };
+            driver.uac.handle_input(Instant::now(), input);
+        }
+        driver.drain();
+        driver
+    }
+
+    /// Serves until the last handle is gone.
+    async fn run(mut self, mut inbox: Inbox) {
+        let mut commands = Vec::with_capacity(BATCH);
+        let sleep = tokio::time::sleep(Duration::ZERO);
+        tokio::pin!(sleep);
+        let mut armed: Option<Instant> = None;
+        loop {
+            // Setting a timer costs; most turns leave the deadline where it is or move it back.
+            if let Some(deadline) = self.deadline
+                && armed.is_none_or(|armed| deadline < armed)
+            {
+                sleep.as_mut().reset(deadline.into());
+                armed = Some(deadline);
+            }
+            tokio::select! {
+                biased;
+                () = &mut sleep, if armed.is_some() => {
+                    armed = None;
+                    self.uac.handle_input(Instant::now(), Input::Timeout);
+                }
+                event = poll_fn(|cx| self.net.poll_ready(cx)) => self.receive(event),
+                count = inbox.recv_many(&mut commands, BATCH) => {
+                    if count == 0 {
+                        return;
+                    }
+                    for envelope in commands.drain(..) {
+                        self.accept(envelope);
+                    }
+                }
+            }
+            self.drain();
+        }
+    }
+
+    fn accept(&mut self, envelope: Envelope) {
+        match envelope {
+            Envelope::Call(command, reply) => {
+                self.next_ticket += 1;
+                let ticket = Ticket(self.next_ticket);
+                self.waiting.insert(ticket, reply);
+                self.uac.handle_input(Instant::now(), Input::Command(ticket, command));
+            }
+            Envelope::Listen(owner, events) => {
+                self.listeners.insert(owner, events);
+            }
+        }
+    }
+
+    /// Takes what the network has, up to a batch, so that commands and timers have their turn.
+    fn receive(&mut self, event: Option<NetEvent>) {
+        let now = Instant::now();
+        let mut left = BATCH;
+        let mut next = event;
+        while let Some(event) = next {
+            hand_over(&mut self.uac, now, event);
+            left -= 1;
+            next = if left > 0 { self.net.take_event() } else { None };
+        }
+        for _ in 0..BATCH {
+            match self.net.receive() {
+                Some(Datagram::Bytes { flow, source, bytes }) => {
+                    self.uac.handle_input(now, Input::Received { flow, source, message: bytes });
+                }
+                Some(Datagram::Failed { flow, error }) => {
+                    self.uac.handle_input(now, Input::FlowFailed { flow, error })
+                }
+                None => return,
+            }
+        }
+    }
+
+    /// Does what the core wants done.
+    fn drain(&mut self) {
+        loop {
+            match self.uac.poll_output() {
+                Output::Open { flow, hop } => self.net.open(flow, hop),
+                Output::Close { flow } => self.net.close(flow),
+                Output::Transmit { flow, to, message } => self.net.send(flow, to, message),
+                Output::Query { id, question } => self.net.query(id, question),
+                Output::Reply { ticket, outcome } => {
+                    if let Some(caller) = self.waiting.remove(&ticket) {
+                        // A caller that has gone does not mind.
+                        let _ = caller.send(outcome);
+                    }
+                }
+                Output::Event(Event::Publication(event)) => {
+                    observe(&event);
+                    if let Some(listener) = self.listeners.get(&event.owner) {
+                        let _ = listener.send(*event);
+                    }
+                }
+                Output::Timeout(deadline) => match self.net.take_immediate() {
+                    Some(event) => hand_over(&mut self.uac, Instant::now(), event),
+                    None => {
+                        self.deadline = deadline.map(|deadline| deadline.at);
+                        return;
+                    }
+                },
+            }
+        }
+    }
+}
+
+fn hand_over(uac: &mut Uac, now: Instant, event: NetEvent) {
+    match event {
+        NetEvent::Opened { flow, local, remote } => {
+            uac.handle_input(now, Input::FlowOpened { flow, local, remote })
+        }
+        NetEvent::Accepted { flow, local, remote } => {
+            let transport = rsip::Transport::Tcp;
+            uac.handle_input(
+                now,
+                Input::FlowAccepted { flow, transport, local, remote: Some(remote) },
+            );
+        }
+        NetEvent::Data { flow, source, bytes } => {
+            uac.handle_input(now, Input::Received { flow, source, message: &bytes });
+        }
+        NetEvent::Failed { flow, error } => {
+            uac.handle_input(now, Input::FlowFailed { flow, error })
+        }
+        NetEvent::Answer { query, records } => {
+            uac.handle_input(now, Input::Answer { query, records })
+        }
+    }
+}
+
+/// Logs what a user would notice.
+fn observe(event: &PublicationEvent) {
+    let key = event.key.as_str();
+    let state = event.change.as_str();
+    match (event.change, &event.failure) {
+        (Change::Retrying | Change::Failed, Some(failure)) => {
+            tracing::warn!(key, state, "{failure}")
+        }
+        (_, Some(failure)) => tracing::warn!(key, state, "{failure}"),
+        (Change::Refreshed, None) => tracing::debug!(key, state, "publication"),
+        (Change::Recovered, None) => tracing::info!(key, state, "publication is up again"),
+        (Change::Published, None) => tracing::debug!(key, state, "publication"),
+        (Change::Removed | Change::Retrying | Change::Failed, None) => {
+            tracing::info!(key, state, "publication")
+        }
+    }
+}
+
+/// Commands, events and datagrams taken in one turn.
+const BATCH: usize = 64;

@@ -11,4 +11,6 @@
 //! - [`agent`] and [`demo`]: a small presence agent and the demonstration that uses it.
 
 pub mod command;
+pub mod driver;
+pub mod net;
 pub mod sip;

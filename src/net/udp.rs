@@ -1,0 +1,159 @@
+//! UDP: listening sockets, and a connected one per peer.
+//!
+//! A connected socket shares the listener's port, so that a server sees one
+//! source (3581), and hears of ICMP errors, which an unconnected one does not.
+
+use std::{
+    io,
+    net::SocketAddr,
+    task::{Context, Poll},
+};
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use tokio::net::UdpSocket;
+
+use crate::sip::io::{FlowError, FlowId};
+
+/// All UDP sockets of one driver. Few, so they are polled one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Udp {
+    sockets: Vec<Entry>,
+    /// The socket that is read next, so that a busy one does not starve the others.
+    turn: usize,
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    flow: FlowId,
+    socket: UdpSocket,
+    local: SocketAddr,
+    /// `None` for a listener.
+    remote: Option<SocketAddr>,
+}
+
+/// Something a UDP socket had.
+#[derive(Debug)]
+pub enum Datagram<'a> {
+    /// Bytes from a peer.
+    Bytes { flow: FlowId, source: SocketAddr, bytes: &'a [u8] },
+    /// An ICMP error; the flow is gone.
+    Failed { flow: FlowId, error: FlowError },
+}
+
+/// Binds a listening socket.
+pub(super) fn bind(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        // One family a socket: an IPv4 peer seen through IPv6 would show as a mapped address in Via.
+        socket.set_only_v6(true)?;
+    }
+    // As much as the system allows: a burst of answers must not be lost.
+    let _ = socket.set_recv_buffer_size(BUFFER);
+    let _ = socket.set_send_buffer_size(BUFFER);
+    socket.bind(&SockAddr::from(address))?;
+    // Only now, for the connected sockets to come: before the bind it would let a second puad take
+    // the same port without an error.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+impl Udp {
+    /// Takes over a bound listener.
+    pub(super) fn listen(&mut self, flow: FlowId, socket: std::net::UdpSocket) -> io::Result<()> {
+        self.buffer.resize(65_536, 0);
+        let local = socket.local_addr()?;
+        self.sockets.push(Entry {
+            flow,
+            socket: UdpSocket::from_std(socket)?,
+            local,
+            remote: None,
+        });
+        Ok(())
+    }
+
+    /// Opens a connected socket on a listener's port; returns its concrete local address.
+    pub(super) fn open(&mut self, flow: FlowId, remote: SocketAddr) -> io::Result<SocketAddr> {
+        let fits = |entry: &&Entry| {
+            entry.remote.is_none()
+                && entry.local.is_ipv4() == remote.is_ipv4()
+                && (!entry.local.ip().is_loopback() || remote.ip().is_loopback())
+        };
+        let listener = self.sockets.iter().find(fits).ok_or(io::ErrorKind::NetworkUnreachable)?;
+        let socket = Socket::new(Domain::for_address(remote), Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_reuse_address(true)?;
+        let _ = socket.set_recv_buffer_size(BUFFER);
+        let _ = socket.set_send_buffer_size(BUFFER);
+        socket.set_nonblocking(true)?;
+        socket.bind(&SockAddr::from(listener.local))?;
+        socket.connect(&SockAddr::from(remote))?;
+        let socket = UdpSocket::from_std(socket.into())?;
+        let local = socket.local_addr()?;
+        self.sockets.push(Entry { flow, socket, local, remote: Some(remote) });
+        Ok(local)
+    }
+
+    pub(super) fn close(&mut self, flow: FlowId) {
+        self.sockets.retain(|entry| entry.flow != flow || entry.remote.is_none());
+    }
+
+    /// Sends on a UDP flow; `None` when there is none of this number.
+    pub(super) fn send(
+        &mut self,
+        flow: FlowId,
+        to: SocketAddr,
+        message: &[u8],
+    ) -> Option<io::Result<()>> {
+        let entry = self.sockets.iter().find(|entry| entry.flow == flow)?;
+        let sent = match entry.remote {
+            Some(_) => entry.socket.try_send(message),
+            None => entry.socket.try_send_to(message, to),
+        };
+        Some(match sent {
+            Ok(_) => Ok(()),
+            // A full buffer loses a datagram like any router; a listener's peer is not its fault.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock || entry.remote.is_none() => {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        })
+    }
+
+    /// Becomes ready when one of the sockets has something.
+    pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut ready = Poll::Pending;
+        for entry in &self.sockets {
+            if entry.socket.poll_recv_ready(cx).is_ready() {
+                ready = Poll::Ready(());
+            }
+        }
+        ready
+    }
+
+    /// Returns the next datagram that is there already.
+    pub(super) fn receive(&mut self) -> Option<Datagram<'_>> {
+        for _ in 0..self.sockets.len() {
+            self.turn %= self.sockets.len();
+            let entry = &self.sockets[self.turn];
+            let received = match entry.remote {
+                Some(remote) => entry.socket.try_recv(&mut self.buffer).map(|len| (len, remote)),
+                None => entry.socket.try_recv_from(&mut self.buffer),
+            };
+            let flow = entry.flow;
+            match (received, entry.remote) {
+                (Ok((len, source)), _) => {
+                    return Some(Datagram::Bytes { flow, source, bytes: &self.buffer[..len] });
+                }
+                (Err(error), Some(_)) if error.kind() != io::ErrorKind::WouldBlock => {
+                    self.sockets.remove(self.turn);
+                    return Some(Datagram::Failed { flow, error: super::flow_error(&error) });
+                }
+                (Err(_), _) => self.turn += 1,
+            }
+        }
+        None
+    }
+}
+
+const BUFFER: usize = 4 * 1024 * 1024;
