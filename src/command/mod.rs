@@ -4,10 +4,13 @@
 //! types; past this point nobody asks whether a number was a number. Sending,
 //! retrying and keeping alive are the business of [`sip`](crate::sip).
 
+mod duration;
 mod headers;
 mod outcome;
 mod publish;
+mod suggest;
 
+pub use duration::{DurationError, duration_of, parse_duration};
 pub use headers::{ExtraHeaders, HeaderError};
 pub use outcome::{
     Cause, Change, Failure, FailureKind, PublicationEvent, PublicationInfo, PublicationState,
@@ -17,6 +20,8 @@ pub use publish::{
     Document, EntityTag, EventError, EventType, Key, Lifetime, OnStop, Owner, Publish, RefreshWith,
     TagError,
 };
+
+pub use suggest::closest;
 
 use std::time::Duration;
 

@@ -22,4 +22,5 @@ mod uas;
 mod wire;
 
 pub use config::{Account, Config, Limits, Secret};
+pub use package::document_type;
 pub use uac::Uac;

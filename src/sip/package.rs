@@ -20,6 +20,12 @@ pub(crate) fn package(name: &str) -> &'static Package {
     PACKAGES.iter().find(|package| package.name == name).unwrap_or(&PACKAGES[0])
 }
 
+/// Returns the base type of a package's documents, where there is one.
+pub fn document_type(name: &str) -> Option<&'static str> {
+    let package = PACKAGES.iter().find(|package| package.name == name)?;
+    Some(package.document).filter(|document| !document.is_empty())
+}
+
 /// Returns the document types puad knows, as a list for Accept.
 pub(crate) fn accepted_types() -> String {
     let types: Vec<_> = PACKAGES
@@ -48,6 +54,30 @@ const PACKAGES: &[Package] = &[
         refresh: RefreshWith::Body,
         empty_body: false,
         document: "application/x-as-feature-event+xml",
+    },
+    Package {
+        name: "dialog",
+        refresh: RefreshWith::Empty,
+        empty_body: false,
+        document: "application/dialog-info+xml",
+    },
+    Package {
+        name: "reg",
+        refresh: RefreshWith::Empty,
+        empty_body: false,
+        document: "application/reginfo+xml",
+    },
+    Package {
+        name: "conference",
+        refresh: RefreshWith::Empty,
+        empty_body: false,
+        document: "application/conference-info+xml",
+    },
+    Package {
+        name: "presence.winfo",
+        refresh: RefreshWith::Empty,
+        empty_body: false,
+        document: "application/watcherinfo+xml",
     },
     Package { name: "call-info", refresh: RefreshWith::Empty, empty_body: true, document: "" },
 ];

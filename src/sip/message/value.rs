@@ -35,6 +35,15 @@ pub fn split_list(value: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// Returns whether a text is `type/subtype`, with well-formed parameters if any (3261 §20.15).
+pub fn is_media_type(text: &str) -> bool {
+    let (types, params) = text.split_at(text.find(';').unwrap_or(text.len()));
+    let is_type = types.split_once('/').is_some_and(|(kind, subtype)| {
+        is_token(trim(kind).as_bytes()) && is_token(trim(subtype).as_bytes())
+    });
+    is_type && Params::parse(params).is_ok()
+}
+
 /// Parameters after a value: `;name=value;flag`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Params<'a>(&'a str);
