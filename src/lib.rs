@@ -13,4 +13,5 @@
 pub mod command;
 pub mod driver;
 pub mod net;
+pub mod script;
 pub mod sip;

@@ -4,5 +4,6 @@
 #![allow(dead_code, reason = "helpers wait for the stories that need them")]
 
 mod publish;
+mod script;
 mod support;
 mod transaction;

@@ -1,5 +1,6 @@
 //! The world of the conformance stories: a clock, a wire and a scripted peer around one core.
 
+pub mod lua;
 pub mod sip;
 pub mod world;
 

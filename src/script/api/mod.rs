@@ -1,0 +1,157 @@
+//! The Lua tables scripts see, a file each.
+//!
+//! A binding is thin: it converts, asks the host or the core, and converts
+//! back. A mistake in the call itself is raised on the caller's line; a failure
+//! of the world comes back as `nil, err`.
+
+mod body;
+mod config;
+mod fs;
+mod log;
+mod mail;
+mod options;
+pub(super) mod pua;
+mod sys;
+mod task;
+pub(super) mod timer;
+
+use std::rc::Rc;
+
+use mlua::{Function, IntoLua, IntoLuaMulti, Lua, MultiValue, Table, Value};
+
+use super::{host::Host, vm::read_only};
+use crate::command::{Failure, FailureKind};
+
+/// Puts every library into the globals of a VM.
+pub(super) fn install(lua: &Lua, host: &Rc<Host>) -> mlua::Result<()> {
+    let globals = lua.globals();
+    for (name, table) in [
+        ("body", body::table(lua, host)?),
+        ("pua", pua::table(lua, host)?),
+        ("timer", timer::table(lua, host)?),
+        ("task", task::table(lua, host)?),
+        ("fs", fs::table(lua, host)?),
+        ("mail", mail::table(lua, host)?),
+        ("log", log::table(lua, host)?),
+        ("config", config::table(lua, host)?),
+        ("sys", sys::table(lua, host)?),
+    ] {
+        globals.set(name, read_only(table))?;
+    }
+    globals.set("sleep", task::sleep(lua, host)?)?;
+    globals.set("print", log::print(lua, host)?)
+}
+
+/// Why a binding does not return what was asked for.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The call itself is wrong; raised on the caller's line.
+    Misuse(String),
+    /// The VM cannot go on, as when memory is out.
+    Lua(mlua::Error),
+}
+
+impl Fault {
+    pub(super) fn misuse(message: impl Into<String>) -> Self {
+        Self::Misuse(message.into())
+    }
+}
+
+impl From<mlua::Error> for Fault {
+    fn from(error: mlua::Error) -> Self {
+        Self::Lua(error)
+    }
+}
+
+/// Makes a function that returns at once.
+fn bind<R: IntoLuaMulti>(
+    lua: &Lua,
+    host: &Host,
+    function: impl Fn(&Lua, MultiValue) -> Result<R, Fault> + 'static,
+) -> mlua::Result<Function> {
+    host.shim(lua.create_function(move |lua, args| answer(lua, function(lua, args)))?)
+}
+
+/// Makes a function that may wait; only the calling coroutine does.
+fn bind_async<R: IntoLuaMulti, F: Future<Output = Result<R, Fault>> + 'static>(
+    lua: &Lua,
+    host: &Host,
+    function: impl Fn(Lua, MultiValue) -> F + 'static,
+) -> mlua::Result<Function> {
+    host.shim(lua.create_async_function(move |lua: Lua, args| {
+        let call = function(lua.clone(), args);
+        async move { answer(&lua, call.await) }
+    })?)
+}
+
+/// Puts what the shim looks at in front: nothing, or the message to raise.
+fn answer<R: IntoLuaMulti>(lua: &Lua, result: Result<R, Fault>) -> mlua::Result<MultiValue> {
+    match result {
+        Ok(values) => {
+            let mut values = values.into_lua_multi(lua)?;
+            values.push_front(Value::Nil);
+            Ok(values)
+        }
+        Err(Fault::Misuse(message)) => message.into_lua_multi(lua),
+        Err(Fault::Lua(error)) => Err(error),
+    }
+}
+
+/// `nil, err` for a failure of the world.
+fn failed(lua: &Lua, host: &Host, op: &str, failure: &Failure) -> mlua::Result<(Value, Value)> {
+    Ok((Value::Nil, Value::Table(error_table(lua, host, op, failure)?)))
+}
+
+/// `nil, err` for something only the host knows of.
+fn failed_with(
+    lua: &Lua,
+    host: &Host,
+    op: &str,
+    code: &str,
+    message: impl Into<String>,
+) -> mlua::Result<(Value, Value)> {
+    let table = lua.create_table()?;
+    table.raw_set("code", code)?;
+    table.raw_set("message", message.into())?;
+    table.raw_set("op", op)?;
+    host.finish_error(&table);
+    Ok((Value::Nil, Value::Table(table)))
+}
+
+/// Turns an error of the file system into `nil, err`.
+fn failed_io(
+    lua: &Lua,
+    host: &Host,
+    op: &str,
+    path: &std::path::Path,
+    error: &std::io::Error,
+) -> mlua::Result<(Value, Value)> {
+    let code = match error.kind() {
+        std::io::ErrorKind::NotFound => "not_found",
+        std::io::ErrorKind::PermissionDenied => "permission",
+        _ => "io",
+    };
+    failed_with(lua, host, op, code, format!("{}: {error}", path.display()))
+}
+
+/// The table a script branches on.
+fn error_table(lua: &Lua, host: &Host, op: &str, failure: &Failure) -> mlua::Result<Table> {
+    let table = lua.create_table()?;
+    table.raw_set("code", failure.kind.as_str())?;
+    table.raw_set("message", failure.message.as_str())?;
+    table.raw_set("op", op)?;
+    table.raw_set("status", failure.status)?;
+    table.raw_set("reason", failure.reason.as_deref())?;
+    table.raw_set("retry_after", failure.retry_after.map(|wait| wait.as_secs_f64()))?;
+    if failure.kind != FailureKind::Conflict && failure.kind != FailureKind::Limit {
+        table.raw_set("retrying", failure.retrying)?;
+    }
+    table.raw_set("cause", failure.cause.map(|cause| cause.as_str()))?;
+    host.finish_error(&table);
+    Ok(table)
+}
+
+/// A handle whose fields are computed and whose methods are shimmed functions of the VM.
+fn method(lua: &Lua, methods: &Table, name: &str) -> mlua::Result<Value> {
+    methods.raw_get::<Value>(name)?.into_lua(lua)
+}

@@ -1,0 +1,128 @@
+//! `task` and `sleep`: several things at a time inside one script.
+
+use std::{rc::Rc, time::Duration};
+
+use mlua::{Function, Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value};
+use tokio::task::{AbortHandle, JoinHandle, spawn_local};
+
+use super::{
+    super::{Problem, host::Host},
+    Fault, bind, bind_async,
+    options::{duration, shown},
+};
+
+/// Builds the table.
+pub(super) fn table(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
+    let table = lua.create_table()?;
+    let spawner = host.clone();
+    table.set(
+        "spawn",
+        bind(lua, host, move |lua, mut args: MultiValue| {
+            let function = function("task.spawn", args.pop_front())?;
+            let handle = spawner.spawn(function, args, "task");
+            Ok(lua.create_userdata(Task(handle.abort_handle()))?)
+        })?,
+    )?;
+    table.set("wait", sleep_as(lua, host, "task.wait")?)?;
+    table.set(
+        "cancel",
+        bind(lua, host, |_, args: MultiValue| match args.front() {
+            Some(Value::UserData(task)) if task.is::<Task>() => {
+                task.borrow::<Task>()?.0.abort();
+                Ok(())
+            }
+            other => Err(Fault::misuse(format!(
+                "task.cancel: {} is not a task",
+                shown(other.unwrap_or(&Value::Nil))
+            ))),
+        })?,
+    )?;
+    let runner = host.clone();
+    table.set("all", bind_async(lua, host, move |lua, args| all(lua, runner.clone(), args))?)?;
+    Ok(table)
+}
+
+/// `sleep(d)`.
+pub(super) fn sleep(lua: &Lua, host: &Host) -> mlua::Result<Function> {
+    sleep_as(lua, host, "sleep")
+}
+
+fn sleep_as(lua: &Lua, host: &Host, call: &'static str) -> mlua::Result<Function> {
+    bind_async(lua, host, move |_, args: MultiValue| {
+        let wait = duration(args.front().unwrap_or(&Value::Nil));
+        async move {
+            let wait = wait.map_err(|why| Fault::misuse(format!("{call}: {why}")))?;
+            // A zero sleep still lets others have their turn.
+            tokio::time::sleep(wait.max(Duration::from_micros(1))).await;
+            Ok(())
+        }
+    })
+}
+
+/// Runs functions side by side and returns the first result of each, in their order. An error in
+/// one ends the others and is raised.
+async fn all(lua: Lua, host: Rc<Host>, args: MultiValue) -> Result<Table, Fault> {
+    let Some(Value::Table(list)) = args.front() else {
+        return Err(Fault::misuse(
+            "task.all: a list of functions is expected, as in task.all{ f, g }",
+        ));
+    };
+    let mut running = Running(Vec::new());
+    for item in list.sequence_values::<Value>() {
+        let function = function("task.all", Some(item?))?;
+        let host = host.clone();
+        running.0.push(spawn_local(async move { host.run(function, ()).await }));
+    }
+    let results = lua.create_table()?;
+    results.raw_set("n", running.0.len())?;
+    for at in 0..running.0.len() {
+        match (&mut running.0[at]).await {
+            Ok(Ok(mut values)) => {
+                results.raw_set(at + 1, values.pop_front().unwrap_or(Value::Nil))?;
+            }
+            Ok(Err(problem)) => return Err(mlua::Error::runtime(problem.message).into()),
+            Err(_) => return Err(mlua::Error::runtime("task.all: a task was cancelled").into()),
+        }
+    }
+    Ok(results)
+}
+
+/// Activities that end with whoever waits for them.
+struct Running(Vec<JoinHandle<Result<MultiValue, Problem>>>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for task in &self.0 {
+            task.abort();
+        }
+    }
+}
+
+/// What `task.spawn` returns. Dropping it does not end the task.
+struct Task(AbortHandle);
+
+impl UserData for Task {
+    fn add_methods<M: UserDataMethods<Self>>(add: &mut M) {
+        add.add_method("cancel", |_, this, ()| {
+            this.0.abort();
+            Ok(())
+        });
+        add.add_method("close", |_, this, ()| {
+            this.0.abort();
+            Ok(())
+        });
+        add.add_meta_method(MetaMethod::ToString, |_, this, ()| {
+            Ok(if this.0.is_finished() { "task (ended)" } else { "task (running)" })
+        });
+    }
+}
+
+fn function(call: &str, value: Option<Value>) -> Result<Function, Fault> {
+    match value {
+        Some(Value::Function(function)) => Ok(function),
+        other => Err(Fault::misuse(format!(
+            "{call}: {} is not a function",
+            shown(&other.unwrap_or(Value::Nil))
+        ))),
+    }
+}

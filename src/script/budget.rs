@@ -1,0 +1,111 @@
+//! The CPU limit of one resume, which no `pcall` can swallow.
+//!
+//! Luau calls back at every call and loop edge, and inside its pattern
+//! matching. Once an activity has used its time, that callback raises, and
+//! raises again until the activity has ended.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use mlua::{Lua, VmState};
+use rustix::time::{ClockId, clock_gettime};
+
+/// One per VM.
+#[derive(Debug)]
+pub(super) struct Budget {
+    limit: Duration,
+    /// When to look at the CPU clock; `None` while no activity runs.
+    check_at: Cell<Option<Instant>>,
+    cpu_at_start: Cell<Duration>,
+    killed: Cell<bool>,
+    /// Where the script was when it was stopped.
+    traceback: RefCell<Option<String>>,
+}
+
+impl Budget {
+    /// Installs the limit in a VM.
+    pub(super) fn install(lua: &Lua, limit: Duration) -> Rc<Self> {
+        let budget = Rc::new(Self {
+            limit,
+            check_at: Cell::new(None),
+            cpu_at_start: Cell::new(Duration::ZERO),
+            killed: Cell::new(false),
+            traceback: RefCell::new(None),
+        });
+        let seen = Rc::downgrade(&budget);
+        lua.set_interrupt(move |lua| match seen.upgrade() {
+            Some(budget) if budget.is_over(lua) => Err(mlua::Error::runtime(budget.message())),
+            Some(_) | None => Ok(VmState::Continue),
+        });
+        budget
+    }
+
+    fn is_over(&self, lua: &Lua) -> bool {
+        if self.killed.get() {
+            return true;
+        }
+        let Some(check_at) = self.check_at.get() else { return false };
+        let now = Instant::now();
+        if now < check_at {
+            return false;
+        }
+        // The wall clock says when to look; time in which this thread did not run is not the script's.
+        let used = thread_cpu().saturating_sub(self.cpu_at_start.get());
+        if used < self.limit {
+            self.check_at.set(Some(now + (self.limit - used)));
+            return false;
+        }
+        self.killed.set(true);
+        let traceback = lua.traceback(None, 0).map(|text| text.to_string_lossy());
+        *self.traceback.borrow_mut() = traceback.ok();
+        true
+    }
+
+    fn message(&self) -> String {
+        format!("stopped: more than {:?} of CPU without waiting (limits.cpu)", self.limit)
+    }
+
+    /// Runs a future as one activity.
+    pub(super) fn spend<F: Future>(self: &Rc<Self>, future: F) -> Spending<F> {
+        Spending { budget: self.clone(), future: Box::pin(future), killed: false }
+    }
+
+    /// Returns where the activity that just ended was stopped, if it was.
+    pub(super) fn take_traceback(&self) -> Option<String> {
+        self.traceback.borrow_mut().take()
+    }
+}
+
+/// A future whose every poll has the whole limit.
+pub(super) struct Spending<F> {
+    budget: Rc<Budget>,
+    future: Pin<Box<F>>,
+    killed: bool,
+}
+
+impl<F: Future> Future for Spending<F> {
+    /// Whether the activity was stopped, beside its result.
+    type Output = (F::Output, bool);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let budget = self.budget.clone();
+        budget.killed.set(self.killed);
+        budget.cpu_at_start.set(thread_cpu());
+        budget.check_at.set(Some(Instant::now() + budget.limit));
+        let polled = self.future.as_mut().poll(cx);
+        self.killed = budget.killed.replace(false);
+        budget.check_at.set(None);
+        polled.map(|output| (output, self.killed))
+    }
+}
+
+fn thread_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
+}

@@ -1,0 +1,344 @@
+//! What bindings get of the host: settings, the core, activities and the way back into the VM.
+
+use std::{
+    cell::{Cell, OnceCell, RefCell},
+    collections::BTreeMap,
+    path::PathBuf,
+    rc::Rc,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Value, WeakLua};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::{JoinHandle, spawn_local},
+};
+
+use super::{
+    Problem, Status, api,
+    budget::Budget,
+    schedule::{Schedule, TimerId},
+    vm::plain,
+    watch::{Hub, WatchId},
+};
+use crate::{
+    command::{Failure, FailureKind, Key, Owner},
+    driver,
+};
+
+/// Limits of one script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// CPU per resume.
+    pub cpu: Duration,
+    /// Heap in bytes.
+    pub memory: usize,
+    /// Source in bytes.
+    pub source: usize,
+    /// Timers at a time.
+    pub timers: usize,
+    /// Watches at a time.
+    pub watches: usize,
+    /// Publications at a time.
+    pub publications: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            cpu: Duration::from_secs(1),
+            memory: 32 * 1024 * 1024,
+            source: 256 * 1024,
+            timers: 1000,
+            watches: 256,
+            publications: 10_000,
+        }
+    }
+}
+
+/// One script's side of the host. Lives on the script's thread.
+pub(super) struct Host {
+    pub(super) name: Arc<str>,
+    pub(super) owner: Owner,
+    pub(super) core: driver::Handle,
+    pub(super) config: toml::Table,
+    /// Paths in the configuration are relative to this folder.
+    pub(super) config_dir: PathBuf,
+    pub(super) limits: Limits,
+    pub(super) module_dirs: Vec<PathBuf>,
+    pub(super) hub: Hub,
+    pub(super) mail: mpsc::UnboundedSender<Mail>,
+    pub(super) schedule: RefCell<Schedule>,
+    /// Wakes the timer loop when an earlier firing was entered.
+    pub(super) schedule_changed: Notify,
+    pub(super) timers: RefCell<BTreeMap<TimerId, Rc<api::timer::Timer>>>,
+    pub(super) watches: RefCell<BTreeMap<WatchId, Rc<OnChange>>>,
+    /// What this script has published.
+    pub(super) publications: RefCell<BTreeMap<Key, Rc<api::pua::Entry>>>,
+    /// Whether the script was told what `on_stop = "keep"` means without a state store.
+    warned_keep: Cell<bool>,
+    pub(super) errors: Cell<u64>,
+    pub(super) status: Arc<Mutex<Status>>,
+    inside: OnceCell<Inside>,
+    budget: OnceCell<Rc<Budget>>,
+}
+
+/// What is done about a change of a watched path.
+pub(super) type OnChange = dyn Fn(&Lua, super::watch::Change);
+
+/// Functions of the prelude.
+struct Inside {
+    lua: WeakLua,
+    guard: Function,
+    shim: Function,
+    error_meta: Table,
+}
+
+/// What arrives at a script's thread from outside.
+#[derive(Debug)]
+pub(super) enum Mail {
+    /// A watched path changed.
+    Watch(WatchId, super::watch::Change),
+    /// End: close the VM.
+    Stop,
+}
+
+/// Everything a host is made of.
+pub(super) struct Parts {
+    pub(super) name: Arc<str>,
+    pub(super) core: driver::Handle,
+    pub(super) config: toml::Table,
+    pub(super) config_dir: PathBuf,
+    pub(super) limits: Limits,
+    pub(super) module_dirs: Vec<PathBuf>,
+    pub(super) hub: Hub,
+    pub(super) mail: mpsc::UnboundedSender<Mail>,
+    pub(super) status: Arc<Mutex<Status>>,
+}
+
+impl Host {
+    pub(super) fn new(parts: Parts) -> Rc<Self> {
+        Rc::new(Self {
+            owner: Owner::Script(parts.name.clone()),
+            name: parts.name,
+            core: parts.core,
+            config: parts.config,
+            config_dir: parts.config_dir,
+            limits: parts.limits,
+            module_dirs: parts.module_dirs,
+            hub: parts.hub,
+            mail: parts.mail,
+            schedule: RefCell::default(),
+            schedule_changed: Notify::new(),
+            timers: RefCell::default(),
+            watches: RefCell::default(),
+            publications: RefCell::default(),
+            warned_keep: Cell::new(false),
+            errors: Cell::new(0),
+            status: parts.status,
+            inside: OnceCell::new(),
+            budget: OnceCell::new(),
+        })
+    }
+
+    /// Takes the prelude's functions.
+    pub(super) fn bind(&self, lua: &Lua, shared: &Table) -> mlua::Result<()> {
+        let inside = Inside {
+            lua: lua.weak(),
+            guard: shared.get("guard")?,
+            shim: shared.get("shim")?,
+            error_meta: shared.get("error_meta")?,
+        };
+        let _ = self.inside.set(inside);
+        Ok(())
+    }
+
+    /// Takes the VM's budget.
+    pub(super) fn set_budget(&self, budget: Rc<Budget>) {
+        let _ = self.budget.set(budget);
+    }
+
+    /// Returns what is kept of one of the script's publications, entering it if it is new.
+    ///
+    /// # Errors
+    /// When the script has as many as it may have.
+    pub(super) fn publication(&self, key: &Key) -> Result<Rc<api::pua::Entry>, Failure> {
+        let mut publications = self.publications.borrow_mut();
+        if let Some(entry) = publications.get(key) {
+            return Ok(entry.clone());
+        }
+        let most = self.limits.publications;
+        if publications.len() >= most {
+            let message =
+                format!("this script has {most} publications already (limits.publications)");
+            return Err(Failure::new(FailureKind::Limit, message));
+        }
+        Ok(publications.entry(key.clone()).or_default().clone())
+    }
+
+    /// Says once what keeping state means when nothing remembers it.
+    pub(super) fn warn_keep(&self) {
+        if !self.warned_keep.replace(true) {
+            let script = &*self.name;
+            tracing::warn!(
+                script,
+                "on_stop = \"keep\" leaves the state to run out at the server; a restart before that publishes it a second time"
+            );
+        }
+    }
+
+    /// Returns a path a script wrote as an absolute one: relative ones start at the script's folder.
+    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+        let folder = self.module_dirs.first().cloned().unwrap_or_default();
+        std::path::absolute(folder.join(path)).unwrap_or_else(|_| folder.join(path))
+    }
+
+    fn inside(&self) -> &Inside {
+        self.inside.get().expect("bound while the VM was built")
+    }
+
+    /// Wraps a host function so that the message it returns first is raised on the caller's line.
+    pub(super) fn shim(&self, function: Function) -> mlua::Result<Function> {
+        self.inside().shim.call(function)
+    }
+
+    /// Gives an error table the metatable that shows it as one line.
+    pub(super) fn finish_error(&self, table: &Table) {
+        let _ = table.set_metatable(Some(self.inside().error_meta.clone()));
+    }
+
+    /// Runs a Lua function as an activity of its own; `what` names it in logs.
+    pub(super) fn spawn(
+        self: &Rc<Self>,
+        function: Function,
+        args: impl IntoLuaMulti + 'static,
+        what: impl Into<String>,
+    ) -> JoinHandle<bool> {
+        let host = self.clone();
+        let what = what.into();
+        spawn_local(async move {
+            match host.run(function, args).await {
+                Ok(_) => true,
+                Err(problem) => {
+                    host.report(&what, &problem);
+                    false
+                }
+            }
+        })
+    }
+
+    /// Runs a Lua function under the CPU limit and returns what it returned.
+    pub(super) async fn run(
+        self: &Rc<Self>,
+        function: Function,
+        args: impl IntoLuaMulti,
+    ) -> Result<MultiValue, Problem> {
+        let budget = self.budget.get().expect("set while the VM was built").clone();
+        let unusable = |error: &mlua::Error| Problem {
+            message: plain(error),
+            trace: String::new(),
+            killed: false,
+        };
+        let inside = self.inside();
+        let lua = inside
+            .lua
+            .try_upgrade()
+            .ok_or_else(|| unusable(&mlua::Error::runtime("the script has ended")))?;
+        let mut values = args.into_lua_multi(&lua).map_err(|error| unusable(&error))?;
+        values.push_front(Value::Function(function));
+        let call = inside.guard.call_async::<MultiValue>(values);
+        let (result, was_killed) = budget.spend(call).await;
+        let killed_at = budget.take_traceback();
+        let failed = |message: String, trace: String| {
+            // Where memory ran out there was none left to say so, nor to begin anything new.
+            let is_short = message.starts_with("not enough memory") || message == NO_ROOM;
+            let message = if is_short { self.make_room(&lua) } else { message };
+            let trace = if was_killed { killed_at.clone().unwrap_or(trace) } else { trace };
+            Err(Problem { message, trace: trim_trace(&trace), killed: was_killed })
+        };
+        match result {
+            Ok(mut values) => match values.pop_front() {
+                Some(Value::Boolean(true)) => Ok(values),
+                _ => match values.pop_front() {
+                    Some(Value::Table(error)) => {
+                        let trace: String = error.get("trace").unwrap_or_default();
+                        failed(describe(error.get::<Value>("value").unwrap_or(Value::Nil)), trace)
+                    }
+                    // An error while the error was being described, as when memory is out.
+                    other => failed(describe(other.unwrap_or(Value::Nil)), String::new()),
+                },
+            },
+            Err(error) => failed(plain(&error), String::new()),
+        }
+    }
+
+    /// Frees what the activity that failed has left behind, and says what the limit is.
+    fn make_room(&self, lua: &Lua) -> String {
+        // An error here means that there was nothing to collect with; the next activity tries again.
+        let _ = lua.gc_collect();
+        let limit = self.limits.memory / (1024 * 1024);
+        format!("not enough memory: the script may have {limit} MiB (limits.memory)")
+    }
+
+    /// Logs and counts what went wrong in a handler.
+    pub(super) fn report(&self, what: &str, problem: &Problem) {
+        self.errors.set(self.errors.get() + 1);
+        let script = &*self.name;
+        tracing::error!(script, "{what}: {}{}", problem.message, problem.trace_lines());
+        if let Ok(mut status) = self.status.lock() {
+            status.errors += 1;
+            status.last_error = Some(problem.clone());
+        }
+    }
+}
+
+/// What Luau says when the error handler itself fails.
+const NO_ROOM: &str = "error in error handling";
+
+/// Returns an error value as one line or a few.
+fn describe(value: Value) -> String {
+    match value {
+        Value::String(text) => text.to_string_lossy(),
+        Value::Error(error) => plain(&error),
+        Value::Table(table) => {
+            let shown = Value::Table(table.clone())
+                .to_string()
+                .ok()
+                .filter(|shown| !shown.starts_with("table: "));
+            shown.unwrap_or_else(|| fields(&table))
+        }
+        Value::Nil => "an error without a value".into(),
+        other => other.to_string().unwrap_or_else(|_| "an error that cannot be shown".into()),
+    }
+}
+
+/// Shows a table that was raised as an error by its plain fields.
+fn fields(table: &Table) -> String {
+    let mut shown: Vec<String> = table
+        .pairs::<String, Value>()
+        .filter_map(|pair| pair.ok())
+        .filter_map(|(name, value)| match value {
+            Value::String(text) => Some(format!("{name} = {:?}", text.to_string_lossy())),
+            Value::Integer(_) | Value::Number(_) | Value::Boolean(_) => {
+                Some(format!("{name} = {}", value.to_string().ok()?))
+            }
+            _ => None,
+        })
+        .collect();
+    shown.sort();
+    format!("{{ {} }}", shown.join(", "))
+}
+
+/// Takes the host's own frames out of a traceback.
+fn trim_trace(trace: &str) -> String {
+    let is_own = |line: &&str| {
+        let line = line.trim();
+        line.is_empty()
+            || line.starts_with("puad:")
+            || line.starts_with("[C]")
+            || line == "stack traceback:"
+            || line.starts_with("[string \"__mlua")
+    };
+    trace.lines().filter(|line| !is_own(line)).map(str::trim).collect::<Vec<_>>().join("\n")
+}

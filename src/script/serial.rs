@@ -1,0 +1,120 @@
+//! Handlers that run one at a time, in order, with a bounded queue in front.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    rc::Rc,
+    time::Duration,
+};
+
+use mlua::{Function, Lua, Table};
+use tokio::task::spawn_local;
+
+use super::{Problem, host::Host};
+
+/// What a handler is called with.
+pub(super) trait Letter: 'static {
+    /// Builds the handler's one argument.
+    fn table(&self, lua: &Lua) -> mlua::Result<Table>;
+}
+
+/// What happens to a letter when the queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Full {
+    /// The new one is not taken.
+    Refuse,
+    /// The oldest that waits makes room.
+    DropOldest,
+}
+
+/// One handler and its queue.
+pub(super) struct Serial<T> {
+    function: Function,
+    /// Names the handler in logs.
+    what: String,
+    /// Letters that may wait while the handler runs.
+    limit: usize,
+    full: Full,
+    /// The longest one run may take, waits included.
+    timeout: Option<Duration>,
+    busy: Cell<bool>,
+    waiting: RefCell<VecDeque<T>>,
+}
+
+impl<T: Letter> Serial<T> {
+    pub(super) fn new(
+        function: Function,
+        what: impl Into<String>,
+        limit: usize,
+        full: Full,
+    ) -> Self {
+        Self {
+            function,
+            what: what.into(),
+            limit,
+            full,
+            timeout: None,
+            busy: Cell::new(false),
+            waiting: RefCell::default(),
+        }
+    }
+
+    /// Bounds one run of the handler.
+    pub(super) fn with_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Returns whether the handler runs now.
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy.get()
+    }
+
+    /// Runs the handler, now or after those before; returns false when the letter is not taken.
+    pub(super) fn push(self: &Rc<Self>, host: &Rc<Host>, lua: &Lua, letter: T) -> bool {
+        if self.busy.get() {
+            let mut waiting = self.waiting.borrow_mut();
+            if waiting.len() >= self.limit {
+                if self.full == Full::Refuse || self.limit == 0 {
+                    return false;
+                }
+                waiting.pop_front();
+            }
+            waiting.push_back(letter);
+            return true;
+        }
+        self.busy.set(true);
+        let (this, host, lua) = (self.clone(), host.clone(), lua.clone());
+        spawn_local(async move {
+            let mut next = Some(letter);
+            while let Some(letter) = next {
+                if let Err(problem) = this.run(&host, &lua, &letter).await {
+                    host.report(&this.what, &problem);
+                }
+                next = this.waiting.borrow_mut().pop_front();
+            }
+            this.busy.set(false);
+        });
+        true
+    }
+
+    async fn run(&self, host: &Rc<Host>, lua: &Lua, letter: &T) -> Result<(), Problem> {
+        let table = letter.table(lua).map_err(|error| Problem {
+            message: super::vm::plain(&error),
+            trace: String::new(),
+            killed: false,
+        })?;
+        let run = host.run(self.function.clone(), table);
+        match self.timeout {
+            None => run.await.map(|_| ()),
+            Some(limit) => match tokio::time::timeout(limit, run).await {
+                Ok(result) => result.map(|_| ()),
+                Err(_) => Err(Problem {
+                    message: format!("ended: it took longer than its timeout of {limit:?}"),
+                    trace: String::new(),
+                    killed: false,
+                }),
+            },
+        }
+    }
+}
