@@ -190,9 +190,12 @@ impl Driver {
         let sleep = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(sleep);
         let mut armed: Option<Instant> = None;
+        let mut last_fired = Instant::now();
         loop {
             // Setting a timer costs; most turns leave the deadline where it is or move it back.
-            if let Some(deadline) = self.deadline
+            // Deadlines that follow each other closely are served together: waking up costs more
+            // than a refresh, and none of them minds a few milliseconds.
+            if let Some(deadline) = self.deadline.map(|at| at.max(last_fired + GRAIN))
                 && armed.is_none_or(|armed| deadline < armed)
             {
                 sleep.as_mut().reset(deadline.into());
@@ -202,6 +205,7 @@ impl Driver {
                 biased;
                 () = &mut sleep, if armed.is_some() => {
                     armed = None;
+                    last_fired = Instant::now();
                     self.uac.handle_input(Instant::now(), Input::Timeout);
                 }
                 event = poll_fn(|cx| self.net.poll_ready(cx)) => self.receive(event),
@@ -329,5 +333,7 @@ fn observe(event: &PublicationEvent) {
     }
 }
 
+/// The least time between two wake-ups for deadlines.
+const GRAIN: Duration = Duration::from_millis(5);
 /// Commands, events and datagrams taken in one turn.
 const BATCH: usize = 64;

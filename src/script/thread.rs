@@ -93,6 +93,7 @@ async fn serve(setup: Setup) {
             Err(problem) => fail(&name, &at_top, loaded, problem),
         }
     });
+    let mut batch = Vec::new();
     loop {
         let next = host.schedule.borrow_mut().next();
         let firing = async {
@@ -107,13 +108,20 @@ async fn serve(setup: Setup) {
                 None | Some(Mail::Stop) => break,
                 Some(Mail::Watch(id, change)) => deliver_change(&host, &vm.lua, id, change),
             },
-            Some(event) = changes.recv() => api::pua::on_event(&host, &vm.lua, event),
+            1.. = changes.recv_many(&mut batch, BATCH) => {
+                for event in batch.drain(..) {
+                    api::pua::on_event(&host, &vm.lua, event);
+                }
+            }
             () = firing => api::timer::fire_due(&host, &vm.lua),
             () = host.schedule_changed.notified() => {}
         }
         keep_house(&vm, &status);
     }
 }
+
+/// Changes of publications taken in one turn.
+const BATCH: usize = 64;
 
 fn deliver_change(
     host: &Rc<Host>,
