@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::sip::message::UriError;
+use crate::{command, sip::message::UriError};
 
 /// Why a document cannot be built.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -22,6 +22,96 @@ pub enum BodyError {
         field: Field,
         /// What is wrong with it.
         reason: UriError,
+    },
+    /// A character that XML has no way to write.
+    #[error("{field}: XML cannot hold the character U+{:04X} (after {near:?})", u32::from(*.character))]
+    Character {
+        /// Where.
+        field: Field,
+        /// Which.
+        character: char,
+        /// The text before it.
+        near: String,
+    },
+    /// An identifier that XML does not allow.
+    #[error(
+        "{field}: {value:?} is not an XML id (a letter or _ first, then letters, digits, -, . and _)"
+    )]
+    Id {
+        /// Where.
+        field: Field,
+        /// What was given.
+        value: String,
+    },
+    /// An identifier that is used twice.
+    #[error("{field}: {value:?} is the value of {first} already; an id is used once in a document")]
+    Duplicate {
+        /// Where.
+        field: Field,
+        /// What was given.
+        value: String,
+        /// Where it was used first.
+        first: Field,
+    },
+    /// A basic status other than the two there are (3863 §4.1.4).
+    #[error("{field}: {value:?} is not \"open\" or \"closed\"{}", did_you_mean(*.suggestion))]
+    Basic {
+        /// Where.
+        field: Field,
+        /// What was given.
+        value: String,
+        /// What was probably meant.
+        suggestion: Option<&'static str>,
+    },
+    /// An activity or a mood that RPID does not know.
+    #[error(
+        "{field}: {value:?} is not {one}{}; known are {}, unknown",
+        did_you_mean(*.suggestion),
+        .known.join(", ")
+    )]
+    Word {
+        /// Where.
+        field: Field,
+        /// What was given.
+        value: String,
+        /// `an activity` or `a mood`.
+        one: &'static str,
+        /// What was probably meant.
+        suggestion: Option<&'static str>,
+        /// What there is.
+        known: &'static [&'static str],
+    },
+    /// A word that only makes sense alone.
+    #[error("{field}: {word:?} cannot stand beside other words")]
+    NotAlone {
+        /// Where.
+        field: Field,
+        /// The word.
+        word: &'static str,
+    },
+    /// A priority out of range (3863 §4.1.5).
+    #[error("{field}: {value} is not a priority (from 0 to 1)")]
+    Priority {
+        /// Where.
+        field: Field,
+        /// What was given.
+        value: f64,
+    },
+    /// A priority of nothing.
+    #[error("{field}: a priority belongs to a contact, and there is none")]
+    PriorityAlone {
+        /// Where.
+        field: Field,
+    },
+    /// A text or number that is no point in time.
+    #[error(
+        "{field}: {value} is not a time such as \"2025-01-01T00:00:00Z\" or a number of seconds since 1970"
+    )]
+    Timestamp {
+        /// Where.
+        field: Field,
+        /// What was given.
+        value: String,
     },
     /// A number of messages that is negative, broken or too large (3842 §3.5).
     #[error("{field}: {value} is not a number of messages (a whole number from 0 to 4294967295)")]
@@ -102,6 +192,21 @@ impl fmt::Display for Field {
         }
         f.write_str(self.name)
     }
+}
+
+fn did_you_mean(suggestion: Option<&str>) -> String {
+    suggestion.map(|word| format!(" (did you mean {word:?}?)")).unwrap_or_default()
+}
+
+/// Returns the word that was probably meant. All of them are in lower case.
+pub(super) fn closest(given: &str, known: &[&'static str]) -> Option<&'static str> {
+    command::closest(&shown(given).to_lowercase(), known.iter().copied())
+}
+
+/// Returns the end of a text, to show where in a long one the next character stands.
+pub(super) fn near(text: &str) -> String {
+    let skipped = text.chars().count().saturating_sub(20);
+    text.chars().skip(skipped).collect()
 }
 
 /// Cuts what an error repeats to a length that fits a log line.

@@ -1,22 +1,32 @@
 //! Documents that scripts publish, built from plain values; pure.
 //!
-//! A builder takes the shape an author writes ([`Mwi`]), checks all of it and gives
+//! A builder takes the shape an author writes ([`Pidf`], [`Mwi`]), checks all of it and gives
 //! back a [`Body`]. The same shapes are what reading a document gives, so they hold text as it
 //! was written; whether it can be sent is decided when the body is built. Sending it is left to
 //! [`sip`](crate::sip), turning Lua tables into these shapes to [`script`](crate::script).
 
+mod data_model;
 mod error;
 mod mwi;
+mod pidf;
+mod rpid;
+mod timestamp;
+mod xml;
 
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 
+pub use data_model::{Device, Person};
 pub use error::{BodyError, Field};
 pub use mwi::{Count, Mwi};
+pub use pidf::{Pidf, Tuple};
+pub use timestamp::Timestamp;
 
 /// The types of the documents that are built here.
 pub mod content_type {
+    /// Presence (RFC 3863).
+    pub const PIDF: &str = "application/pidf+xml";
     /// Message waiting (RFC 3842).
     pub const MESSAGE_SUMMARY: &str = "application/simple-message-summary";
 }
@@ -51,7 +61,7 @@ mod tests {
 
     #[test]
     fn a_body_does_not_show_its_text_in_logs() {
-        let body = Body::new(content_type::MESSAGE_SUMMARY, "secret".into());
-        assert_eq!(format!("{body:?}"), "Body(application/simple-message-summary, 6 bytes)");
+        let body = Body::new(content_type::PIDF, "secret".into());
+        assert_eq!(format!("{body:?}"), "Body(application/pidf+xml, 6 bytes)");
     }
 }
