@@ -426,3 +426,57 @@ fn system_figures_are_plausible() {
     );
     stage.loaded().expect("plausible");
 }
+
+#[test]
+fn bodies_are_built_from_tables() {
+    let mut stage = Stage::run(
+        r#"
+        local pidf = body.pidf { entity = "sip:a@example.com", tuples = { { id = "cpu", basic = "open", note = "50 % & more" } } }
+        assert(pidf.content_type == "application/pidf+xml" and pidf.text:find("50 %% &amp; more"))
+        pua.publish { presentity_uri = "sip:a@example.com", event = "presence", body = pidf }
+        pua.publish { presentity_uri = "sip:a@example.com", event = "message-summary",
+            body = body.mwi { account = "sip:a@example.com", voice = { new = 2, old = 1 } } }
+        "#,
+    );
+    let presence = stage.granted().document.expect("a body");
+    assert_eq!(&*presence.content_type, "application/pidf+xml");
+    assert_eq!(
+        stage.said(),
+        "Messages-Waiting: yes\r\nMessage-Account: sip:a@example.com\r\nVoice-Message: 2/1\r\n"
+    );
+}
+
+#[test]
+fn a_wrong_body_names_the_place() {
+    for (call, expected) in [
+        (
+            "body.pidf { entity = 'sip:a@b', tuples = { { id = 'a', basic = 'open' }, { id = 'b', basic = 'opne' } } }",
+            "body.pidf: tuples[2].basic: \"opne\" is not \"open\" or \"closed\" (did you mean \"open\"?)",
+        ),
+        (
+            "body.pidf { entity = 'sip:a@b', tuples = { { id = 'a', basci = 'open' } } }",
+            "body.pidf: tuples[1]: unknown option 'basci' (did you mean 'basic'?)",
+        ),
+        (
+            "body.pidf { entity = 'sip:a@b', tuples = { { basic = 'open' } } }",
+            "body.pidf: tuples[1].id: is required",
+        ),
+        (
+            "body.mwi { voice = { new = 1.5 } }",
+            "body.mwi: voice.new: 1.5 is not a number of messages (a whole number from 0 to 4294967295)",
+        ),
+        ("body.mwi { vioce = {} }", "body.mwi: unknown option 'vioce' (did you mean 'voice'?)"),
+        (
+            "body.raw('text', 'x')",
+            "body.raw: first argument: \"text\" is not a media type, such as \"text/plain\"",
+        ),
+    ] {
+        let mut stage = Stage::run(call);
+        let problem = stage.loaded().expect_err(call);
+        assert!(
+            problem.message.ends_with(&format!("test.lua:1: {expected}")),
+            "{call}:\n{}",
+            problem.message
+        );
+    }
+}

@@ -12,18 +12,27 @@ use crate::command::{duration_of, parse_duration};
 /// The options of one call.
 pub(super) struct Options {
     call: &'static str,
+    /// Where in the call's table this one stands: nothing, or `tuples[2].`.
+    path: String,
     table: Option<Table>,
 }
 
 impl Options {
-    /// Takes a call's table; nil stands for an empty one where `optional`.
+    /// Takes a call's table; nil stands for an empty one.
     pub(super) fn new(call: &'static str, value: &Value, known: &[&str]) -> Result<Self, Fault> {
+        Self::at(call, String::new(), value, known)
+    }
+
+    /// Takes a table inside the call's table.
+    fn at(call: &'static str, path: String, value: &Value, known: &[&str]) -> Result<Self, Fault> {
+        let place = if path.is_empty() { call.to_owned() } else { format!("{call}: {path}") };
         let table = match value {
             Value::Table(table) => Some(table.clone()),
             Value::Nil => None,
             other => {
                 return Err(Fault::misuse(format!(
-                    "{call}: a table of options is expected, not {}",
+                    "{place}: a table with {} is expected, not {}",
+                    known.join(", "),
                     shown(other)
                 )));
             }
@@ -34,17 +43,70 @@ impl Options {
                 Value::String(name) => name.to_string_lossy(),
                 other => {
                     return Err(Fault::misuse(format!(
-                        "{call}: options have names, such as {} = …; found one at {}",
+                        "{place}: options have names, such as {} = …; found one at {}",
                         known.first().unwrap_or(&"name"),
                         shown(other)
                     )));
                 }
             };
             if !known.contains(&name.as_str()) {
-                return Err(Fault::misuse(unknown(call, "option", &name, known)));
+                return Err(Fault::misuse(unknown(&place, "option", &name, known)));
             }
         }
-        Ok(Self { call, table })
+        let path = if path.is_empty() { path } else { format!("{path}.") };
+        Ok(Self { call, path, table })
+    }
+
+    /// Returns a table option, to be read by the same rules.
+    pub(super) fn inner(&self, name: &str, known: &[&str]) -> Result<Option<Self>, Fault> {
+        match self.value(name)? {
+            Value::Nil => Ok(None),
+            value => Self::at(self.call, format!("{}{name}", self.path), &value, known).map(Some),
+        }
+    }
+
+    /// Returns a list of tables, each to be read by the same rules.
+    pub(super) fn list(&self, name: &str, known: &[&str]) -> Result<Vec<Self>, Fault> {
+        let list = match self.value(name)? {
+            Value::Nil => return Ok(Vec::new()),
+            Value::Table(list) => list,
+            other => return Err(self.expected(name, &other, "a list")),
+        };
+        if list.raw_len() == 0 && !list.is_empty() {
+            return Err(self.refuse(name, "a list is expected, as in { { … }, { … } }"));
+        }
+        list.sequence_values::<Value>()
+            .enumerate()
+            .map(|(at, value)| {
+                Self::at(self.call, format!("{}{name}[{}]", self.path, at + 1), &value?, known)
+            })
+            .collect()
+    }
+
+    /// Returns a list of texts; a single text stands for a list of one.
+    pub(super) fn texts(&self, name: &str) -> Result<Vec<String>, Fault> {
+        let list = match self.value(name)? {
+            Value::Nil => return Ok(Vec::new()),
+            Value::String(_) => return Ok(self.text(name)?.into_iter().collect()),
+            Value::Table(list) => list,
+            other => return Err(self.expected(name, &other, "a text or a list of texts")),
+        };
+        list.sequence_values::<Value>()
+            .map(|value| match value? {
+                Value::String(text) => Ok(text.to_string_lossy()),
+                other => Err(self.expected(name, &other, "a text")),
+            })
+            .collect()
+    }
+
+    /// Returns a number option.
+    pub(super) fn number(&self, name: &str) -> Result<Option<f64>, Fault> {
+        match self.value(name)? {
+            Value::Nil => Ok(None),
+            Value::Integer(number) => Ok(Some(number as f64)),
+            Value::Number(number) => Ok(Some(number)),
+            other => Err(self.expected(name, &other, "a number")),
+        }
     }
 
     /// Returns the raw value of an option.
@@ -57,7 +119,7 @@ impl Options {
 
     /// Builds a refusal of one field.
     pub(super) fn refuse(&self, name: &str, why: impl std::fmt::Display) -> Fault {
-        Fault::misuse(format!("{}: {name}: {why}", self.call))
+        Fault::misuse(format!("{}: {}{name}: {why}", self.call, self.path))
     }
 
     fn expected(&self, name: &str, value: &Value, what: &str) -> Fault {
