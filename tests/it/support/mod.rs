@@ -1,8 +1,10 @@
 //! The world of the conformance stories: a clock, a wire and a scripted peer around one core.
 
 pub mod lua;
+pub mod ask;
 pub mod sip;
 pub mod world;
 
+pub use ask::Ask;
 pub use sip::Sip;
 pub use world::secs;
