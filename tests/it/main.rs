@@ -8,3 +8,4 @@ mod publish;
 mod script;
 mod support;
 mod transaction;
+mod transport;

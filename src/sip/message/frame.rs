@@ -82,16 +82,16 @@ impl Decoder {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Returns whether a message has begun and not ended.
+    /// Returns whether a message has begun and not ended; a line end between messages is none.
     pub fn is_halfway(&self) -> bool {
-        !self.buffer.is_empty()
+        !self.buffer.is_empty() && !is_start_of_ping(&self.buffer)
     }
 
     /// Returns the next piece; call until `Incomplete` or `Fatal`.
     pub fn next(&mut self, index: &mut Index, limits: &Limits) -> Piece {
         if self.total.is_none() {
-            if let Some(ping) = self.skip_blank_lines() {
-                return ping;
+            if let Some(piece) = self.skip_blank_lines() {
+                return piece;
             }
             let Some(head) = self.find_head_end() else {
                 if self.buffer.len() > limits.head {
@@ -133,8 +133,8 @@ impl Decoder {
                 return Some(Piece::Ping);
             }
             match &self.buffer[..] {
-                // Might become a ping with the next bytes.
-                b"\r" | b"\r\n" | b"\r\n\r" => return None,
+                // No head to look for yet, and a place in it to remember even less.
+                blank if is_start_of_ping(blank) => return Some(Piece::Incomplete),
                 [b'\r', b'\n', ..] => self.buffer.advance(2),
                 [b'\n', ..] => self.buffer.advance(1),
                 _ => return None,
@@ -164,4 +164,9 @@ impl Decoder {
         self.scanned = 0;
         Piece::Fatal(self.buffer.split(), error)
     }
+}
+
+/// Returns whether this is all of a stream that has come, and might become a ping with the next bytes.
+fn is_start_of_ping(bytes: &[u8]) -> bool {
+    matches!(bytes, b"\r" | b"\r\n" | b"\r\n\r")
 }
