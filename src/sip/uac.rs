@@ -140,9 +140,11 @@ impl Uac {
                 decoder.push(bytes);
                 self.wire.touch(now, flow);
                 let mut is_open = true;
+                let mut has_ended_one = false;
                 while is_open {
                     match decoder.next(&mut index, &self.wire.config.limits) {
                         Piece::Message(message) => {
+                            has_ended_one = true;
                             if let Datagram::Message(message) | Datagram::Faulty(message, _) =
                                 frame::datagram(&mut index, &message, &self.wire.config.limits)
                             {
@@ -167,7 +169,9 @@ impl Uac {
                 let is_halfway = decoder.is_halfway();
                 if let Some(entry) = self.wire.flows.get_mut(flow) {
                     entry.decoder = Some(decoder);
-                    entry.halfway_since = is_halfway.then(|| entry.halfway_since.unwrap_or(now));
+                    // What follows a message that has ended has only begun.
+                    let since = entry.halfway_since.filter(|_| !has_ended_one);
+                    entry.halfway_since = is_halfway.then(|| since.unwrap_or(now));
                 }
                 self.wire.schedule_flow(flow);
             }

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "helpers wait for the stories that need them")]
 
 mod layering;
+mod defence;
 mod publish;
 mod script;
 mod support;
