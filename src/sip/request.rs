@@ -105,6 +105,7 @@ struct Candidate {
 struct Redirect {
     pending: VecDeque<Uri>,
     seen: BTreeSet<String>,
+    /// Targets taken so far, whichever answer named them.
     followed: u8,
 }
 
@@ -295,13 +296,6 @@ impl Requests {
         loop {
             let journey = self.journeys.get_mut(id)?;
             if let Some(candidate) = journey.candidates.pop_front() {
-                if let Some(until) = self.locator.blocked_until(now, candidate.hop) {
-                    journey.last.get_or_insert(Final::Failed(RequestError::Blocked {
-                        hop: candidate.hop,
-                        left: until - now,
-                    }));
-                    continue;
-                }
                 return self.send(now, wire, id, candidate);
             }
             let proxies = &journey.draft.proxies;
@@ -341,7 +335,7 @@ impl Requests {
     /// No hop of this Request-URI is left: a further redirect target, or the end.
     fn exhausted(&mut self, now: Instant, wire: &mut Wire, id: RequestId) -> Option<Final> {
         let journey = self.journeys.get_mut(id)?;
-        match journey.redirect.pending.pop_front() {
+        match journey.redirect.next() {
             Some(target) => self.go_to(now, wire, id, target),
             None => Some(journey.last.take().unwrap_or(Final::Failed(RequestError::NoServer))),
         }
@@ -372,6 +366,15 @@ impl Requests {
     ) -> Option<Final> {
         loop {
             let journey = self.journeys.get_mut(id)?;
+            // Asked here, where the hop is settled: the size may have chosen TCP, and others may
+            // have been told to be silent while a connection was being opened.
+            if let Some(until) = self.locator.blocked_until(now, candidate.hop) {
+                journey.last.get_or_insert(Final::Failed(RequestError::Blocked {
+                    hop: candidate.hop,
+                    left: until - now,
+                }));
+                return self.advance(now, wire, id);
+            }
             let (flow, sent_by) = match wire.reach(now, candidate.hop) {
                 Reach::Ready { flow, sent_by, reused } => {
                     candidate.reused = reused;
@@ -465,7 +468,7 @@ impl Requests {
                 self.advance(now, wire, id)
             }
             600.. => Some(Final::Answer(answer)),
-            _ => match journey.redirect.pending.pop_front() {
+            _ => match journey.redirect.next() {
                 Some(target) => {
                     journey.last = Some(Final::Answer(answer));
                     self.go_to(now, wire, id, target)
@@ -521,14 +524,13 @@ impl Requests {
         }
         // Stable: Contacts of equal q stay in the order of the response.
         targets.sort_by(|a, b| b.0.total_cmp(&a.0));
-        if answer.code == 305 || answer.code == 380 || journey.redirect.followed >= MOST_REDIRECTS {
+        if answer.code == 305 || answer.code == 380 {
             targets.clear();
         }
         for (_, target) in targets.into_iter().rev() {
             journey.redirect.pending.push_front(target);
         }
-        journey.redirect.followed += 1;
-        match journey.redirect.pending.pop_front() {
+        match journey.redirect.next() {
             Some(target) => {
                 journey.last = Some(Final::Answer(answer));
                 self.go_to(now, wire, id, target)
@@ -613,6 +615,18 @@ impl Requests {
         {
             self.nonces.learn_next(&given.key, &next);
         }
+    }
+}
+
+impl Redirect {
+    /// Takes the next target. After a few there is none: one answer may name hundreds of hosts.
+    fn next(&mut self) -> Option<Uri> {
+        if self.followed == MOST_REDIRECTS {
+            return None;
+        }
+        let target = self.pending.pop_front()?;
+        self.followed += 1;
+        Some(target)
     }
 }
 

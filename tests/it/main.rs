@@ -7,6 +7,7 @@ mod layering;
 mod defence;
 mod publish;
 mod script;
+mod response;
 mod support;
 mod transaction;
 mod transport;
