@@ -50,6 +50,8 @@ pub(crate) enum LocateError {
     Transport(String, String),
     #[error("{0} asks for sips over udp, which cannot be")]
     SipsOverUdp(String),
+    #[error("{0} must not go to {1} in clear; the proxy of a sips URI is a sips URI")]
+    InClear(String, String),
     #[error("nothing is ever sent to {0}")]
     Forbidden(IpAddr),
     #[error("no address of {0:?} has a family that puad listens on")]
@@ -191,6 +193,15 @@ pub(crate) fn check(uri: &Uri) -> Result<(), LocateError> {
         Some(ip) if is_forbidden(ip) => Err(LocateError::Forbidden(ip)),
         Some(_) | None => Ok(()),
     }
+}
+
+/// Checks that a request to a sips URI is not given to a proxy in clear: whatever leads the way is
+/// then reached as if it were sips itself (3261 §8.1.2).
+pub(crate) fn check_proxy(target: &Uri, proxy: &Uri) -> Result<(), LocateError> {
+    if target.is_sips() && !proxy.is_sips() {
+        return Err(LocateError::InClear(target.to_string(), proxy.to_string()));
+    }
+    Ok(())
 }
 
 const NEGATIVE_TTL: Duration = Duration::from_secs(5);

@@ -17,7 +17,7 @@ use super::{
     config::Account,
     ids::Token,
     io::{FlowError, FlowId, Hop, Output, QueryId},
-    locate::{LocateError, Located, Locator},
+    locate::{self, LocateError, Located, Locator},
     message::{Message, Name, StartLine, Uri, value},
     wire::{Ended, Reach, RequestId, Wire},
 };
@@ -305,7 +305,9 @@ impl Requests {
                     (None, 0) => (journey.target.clone(), None),
                     (None, _) => return self.exhausted(now, wire, id),
                 };
-            match self.locator.locate(now, &authority, |ip| wire.flows.reaches(ip)) {
+            let located = locate::check_proxy(&journey.target, &authority)
+                .and_then(|()| self.locator.locate(now, &authority, |ip| wire.flows.reaches(ip)));
+            match located {
                 Ok(Located::Hops(hops)) => {
                     journey.next_authority += 1;
                     journey.candidates.extend(hops.into_iter().map(|hop| Candidate {
@@ -514,7 +516,7 @@ impl Requests {
                 continue;
             }
             let Ok(target) = Uri::parse(&contact.uri.request_uri()) else { continue };
-            if let Err(error) = super::locate::check(&target) {
+            if let Err(error) = locate::check(&target) {
                 answer.note = Some(error.to_string());
                 continue;
             }

@@ -8,6 +8,7 @@ use puad::{
         Config,
         auth::Algorithm,
         config::{Account, Secret},
+        message::Uri,
     },
 };
 
@@ -221,6 +222,31 @@ fn rsp_04_one_answer_cannot_send_puad_to_everybody() {
     world.publish(presence("<a/>"));
     world.run_for(secs(3600));
     assert_eq!(users(&world), ["alice", "u1", "u2", "u3", "u4", "u5"]);
+}
+
+#[test]
+fn rsp_05_a_sips_request_never_leaves_in_clear() {
+    // Not by itself, and not by a proxy that is reached in clear (RFC 3261 §8.1.2).
+    for proxy in [None, Some("sip:192.0.2.1;lr"), Some("sip:192.0.2.1;transport=tcp;lr")] {
+        let mut world = World::granting(3600);
+        let mut publish = publish("sips:alice@192.0.2.1", "presence", "text/plain", "x");
+        publish.outbound_proxy =
+            proxy.map(|uri| Uri::parse(uri).expect("a URI")).into_iter().collect();
+        let ticket = world.publish(publish);
+        let failure = world.outcome(ticket).expect_err("no TLS");
+        assert!(failure.message.contains("sips:alice@192.0.2.1"), "{failure}");
+        world.run_for(secs(3600));
+        assert!(world.sent.is_empty(), "{proxy:?}");
+    }
+    // Nor does a redirect to a sips URI lead there.
+    let mut world = World::with_peer(|request| {
+        request.answer(302).header("Contact", "<sips:b@192.0.2.3>").bytes()
+    });
+    let mut publish = presence("<a/>");
+    publish.outbound_proxy = vec![Uri::parse("sip:192.0.2.1;lr").expect("a URI")];
+    let ticket = world.publish(publish);
+    assert!(world.outcome(ticket).is_err());
+    assert_eq!(users(&world), ["alice"]);
 }
 
 #[test]

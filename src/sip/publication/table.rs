@@ -533,7 +533,8 @@ impl Publications {
         };
         for uri in first_step {
             let field = if proxies.is_empty() { "presentity_uri" } else { "outbound_proxy" };
-            locate::check(uri)
+            locate::check_proxy(&publish.presentity, uri)
+                .and_then(|()| locate::check(uri))
                 .map_err(|error| Failure::new(FailureKind::Usage, format!("{field}: {error}")))?;
         }
         Ok(proxies)
