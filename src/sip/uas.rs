@@ -16,8 +16,11 @@ use super::{
     ids::MAGIC_COOKIE,
     io::{FlowId, Output, is_reliable},
     message::{
-        self, Message, Name, ParseError, StartLine, UriRef, print::Writer, print::reason_phrase,
-        uri::numeric_host, value,
+        self, Message, Name, ParseError, StartLine, UriRef,
+        print::Writer,
+        print::reason_phrase,
+        uri::{numeric_host, unescape},
+        value,
     },
     package,
     timers::Whom,
@@ -108,9 +111,9 @@ impl Servers {
         wire.stats.incoming += 1;
         let (name, uri) = match message.start {
             StartLine::Request { method, uri } => (method, uri),
-            StartLine::Response { .. } | StartLine::BadRequest(_) | StartLine::BadResponse(_) => {
-                ("", "")
-            }
+            // A start line that cannot be read may still have been an ACK's.
+            StartLine::BadRequest(_) => (message.cseq().map_or("", |cseq| cseq.method), ""),
+            StartLine::Response { .. } | StartLine::BadResponse(_) => ("", ""),
         };
         // An ACK is never answered, whatever is wrong with it (3261 §17.1.1.3).
         if name == "ACK" {
@@ -193,10 +196,9 @@ impl Servers {
                 return Verdict::of(416);
             }
             let served = &wire.config.served_users;
-            if !has_to_tag
-                && !served.is_empty()
-                && !uri.user().is_some_and(|user| served.contains(user))
-            {
+            // Without a user puad itself is asked, as by a proxy that wants to know whether it lives.
+            let is_served = uri.user().is_none_or(|user| served.contains(&*unescape(user)));
+            if !has_to_tag && !served.is_empty() && !is_served {
                 return Verdict::of(404);
             }
         }

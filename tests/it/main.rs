@@ -5,6 +5,7 @@
 
 mod layering;
 mod defence;
+mod incoming;
 mod publish;
 mod script;
 mod response;
