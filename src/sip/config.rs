@@ -106,7 +106,8 @@ pub struct Limits {
     pub connections_per_peer: usize,
     /// A message on a stream must be complete this long after its first byte (32 s).
     pub read_deadline: Duration,
-    /// Requests outside dialogs answered per source address and second (50), with a burst of as many.
+    /// Requests outside dialogs answered per source address and second (50), repeats among them, with
+    /// a burst of as many.
     pub answers_per_second: u32,
     /// Requests under way to one server (128); the rest queue, so that no event is answered with a storm.
     pub in_flight_per_server: usize,

@@ -35,6 +35,8 @@ pub(crate) struct Servers {
     by_key: BTreeMap<String, u64>,
     by_merge: BTreeMap<String, u64>,
     rates: BTreeMap<IpAddr, Bucket>,
+    /// When sources that have been quiet were last forgotten.
+    swept_at: Option<Instant>,
     secret: u64,
     next: u64,
 }
@@ -93,6 +95,7 @@ impl Servers {
             by_key: BTreeMap::new(),
             by_merge: BTreeMap::new(),
             rates: BTreeMap::new(),
+            swept_at: None,
             secret,
             next: 0,
         }
@@ -119,13 +122,14 @@ impl Servers {
         if name == "ACK" {
             return;
         }
+        // Everything below is answered, repeats and nonsense too.
+        if !self.may_answer(now, wire, source.ip()) {
+            return;
+        }
         let syntax = fault.map_or_else(|| check_syntax(message, name), Err);
         if let Err(error) = syntax {
             wire.stats.malformed += 1;
-            if self.may_answer(now, wire, source.ip()) {
-                self.send_stateless(wire, flow, source, message, Verdict::from(error));
-            }
-            return;
+            return self.send_stateless(wire, flow, source, message, Verdict::from(error));
         }
         let key = transaction_key(message, name, uri);
         if let Some(entry) = self.by_key.get(&key).and_then(|id| self.entries.get(id)) {
@@ -137,9 +141,6 @@ impl Servers {
                     message: response,
                 });
             }
-            return;
-        }
-        if !self.may_answer(now, wire, source.ip()) {
             return;
         }
         let merge = merge_key(message);
@@ -209,7 +210,8 @@ impl Servers {
         let required: Vec<_> =
             message.list(Name::Require).filter(|option| !option.is_empty()).collect();
         if !required.is_empty() {
-            return Verdict::of(420).with(Name::Unsupported, required.join(", "));
+            // No blanks: the answer to a long list stays as small as the question.
+            return Verdict::of(420).with(Name::Unsupported, required.join(","));
         }
         Verdict::of(200)
             .with(Name::Allow, ALLOW)
@@ -242,11 +244,13 @@ impl Servers {
         let reliable = wire.flows.get(flow).is_some_and(|flow| is_reliable(flow.transport));
         let mut machine = ServerTransaction::new(now, reliable, &wire.timing);
         let response = self.print(message, source, &verdict);
+        let length = response.len();
         let timing = wire.timing;
         if let Some(Action::Send(response)) = machine.respond(now, response, &timing) {
             wire.outputs.push_back(Output::Transmit { flow: out_flow, to, message: response });
         }
-        if machine.is_terminated() {
+        // A request that is too large to keep is answered anew when it is repeated, the same way.
+        if machine.is_terminated() || key.len() + merge.len() + length > LARGEST_KEPT {
             return;
         }
         let id = self.next;
@@ -322,10 +326,13 @@ impl Servers {
     fn may_answer(&mut self, now: Instant, wire: &mut Wire, source: IpAddr) -> bool {
         let rate = wire.config.limits.answers_per_second as f32;
         if !self.rates.contains_key(&source) && self.rates.len() >= MOST_SOURCES {
-            // A full bucket says nothing and can be forgotten.
-            self.rates.retain(|_, bucket| {
-                now.saturating_duration_since(bucket.at) < Duration::from_secs(1)
-            });
+            // A full bucket says nothing and can be forgotten. Looking for them at each datagram of
+            // a flood would be a flood of its own.
+            let is_old = |at: Instant| now.saturating_duration_since(at) >= Duration::from_secs(1);
+            if self.swept_at.is_none_or(is_old) {
+                self.swept_at = Some(now);
+                self.rates.retain(|_, bucket| !is_old(bucket.at));
+            }
             if self.rates.len() >= MOST_SOURCES {
                 wire.stats.over_rate += 1;
                 return false;
@@ -464,5 +471,7 @@ fn stamp_via(row: &str, source: SocketAddr) -> Option<String> {
 
 /// What puad accepts as a server; it announces neither a notifier nor a compositor (REQ-15).
 const ALLOW: &str = "NOTIFY, OPTIONS, CANCEL, ACK";
+/// Bytes kept for one server transaction.
+const LARGEST_KEPT: usize = 8 * 1024;
 /// Sources whose rate is remembered at a time.
 const MOST_SOURCES: usize = 4096;

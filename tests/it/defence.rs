@@ -1,9 +1,198 @@
 //! SEC rows: what strangers can make puad do, keep and send (RFC 3261 §26; RFC 4475).
 
+use puad::sip::{config::Limits, io::Input};
+
 use crate::support::{
     Ask, secs,
-    world::{PEER, World, publish},
+    world::{PEER, UDP_LISTENER, World, presence, publish},
 };
+
+/// How much a core keeps, measured by what it can show of itself.
+fn kept(world: &World) -> usize {
+    format!("{:?}", world.uac).len()
+}
+
+/// The nth of many addresses.
+fn source(n: u32) -> String {
+    format!("{}:5060", std::net::Ipv4Addr::from(0x0a00_0000 + n))
+}
+
+/// Sends a datagram and returns how many bytes leave for it, in how many messages.
+fn bytes_out(world: &mut World, source: &str, ask: &[u8]) -> (usize, usize) {
+    let source = source.parse().expect("an address");
+    let before = world.sent.len();
+    world.input(Input::Received { flow: UDP_LISTENER, source, message: ask });
+    let sent = world.sent.split_off(before);
+    (sent.iter().map(|sent| sent.bytes.len()).sum(), sent.len())
+}
+
+#[test]
+fn sec_03_a_hundred_thousand_requests_leave_memory_flat_and_amplify_nothing() {
+    let mut world = World::silent();
+    let mut answered = 0;
+    let mut kept_early = 0;
+    for n in 0..100_000_u32 {
+        // A thousand a second from five hundred sources.
+        if n % 1000 == 0 {
+            world.run_for(secs(1));
+        }
+        let id = format!("{:x}", n.wrapping_mul(2_654_435_761));
+        let ask = match n % 2 {
+            0 => Ask::options(&id),
+            _ => Ask::new("NOTIFY", &id).with("Event", "presence").body("text/plain", "x"),
+        };
+        let ask = ask.bytes();
+        let (bytes, count) = bytes_out(&mut world, &source(n % 500), &ask);
+        assert!(count <= 1);
+        assert!(bytes as f64 <= ask.len() as f64 * 1.2 + 300.0, "{bytes} for {}", ask.len());
+        answered += count;
+        if n == 20_000 {
+            kept_early = kept(&world);
+        }
+    }
+    assert_eq!(answered, 100_000, "within the rate everybody is answered");
+    let kept_late = kept(&world);
+    assert!(kept_late < kept_early + kept_early / 10, "{kept_early} grew to {kept_late}");
+    // Nothing follows, and when it is quiet all of it is forgotten.
+    world.run_for(secs(60));
+    assert!(world.sent.is_empty());
+    assert!(kept(&world) < kept_early / 5, "{} of {kept_early} stayed", kept(&world));
+}
+
+#[test]
+fn sec_03_answers_to_one_source_are_capped() {
+    let rate = u64::from(Limits::default().answers_per_second);
+    let mut world = World::silent();
+    let repeated = Ask::options("same").bytes();
+    let malformed = Ask::options("bad").text().replace("CSeq: 1", "CSeq: x").into_bytes();
+    // Fresh requests, repeats of one, and nonsense: a victim whose address is forged gets no more of one than of another.
+    let kinds: [&dyn Fn(usize) -> Vec<u8>; 4] = [
+        &|n| Ask::options(&n.to_string()).bytes(),
+        &|_| repeated.clone(),
+        &|_| malformed.clone(),
+        &|n| Ask::new("INVITE", &n.to_string()).bytes(),
+    ];
+    for kind in kinds {
+        world.run_for(secs(60));
+        let mut answered = 0;
+        for n in 0..10_000 {
+            // Ten seconds in all.
+            if n % 1000 == 0 {
+                world.run_for(secs(1));
+            }
+            answered += bytes_out(&mut world, PEER, &kind(n)).1 as u64;
+        }
+        assert!((rate * 9..=rate * 11).contains(&answered), "{answered}");
+        // Others are served all the same.
+        assert_eq!(bytes_out(&mut world, "198.51.100.1:5060", &kind(0)).1, 1);
+    }
+    assert_eq!(world.uac.stats().over_rate, 4 * (10_000 - rate * 10));
+}
+
+#[test]
+fn sec_03_forged_sources_without_number_leave_memory_flat() {
+    let mut world = World::silent();
+    let mut kept_early = 0;
+    for n in 0..100_000 {
+        if n % 10_000 == 0 {
+            world.run_for(secs(1));
+        }
+        bytes_out(&mut world, &source(n), &Ask::options(&n.to_string()).bytes());
+        if n == 20_000 {
+            kept_early = kept(&world);
+        }
+    }
+    let kept_late = kept(&world);
+    assert!(kept_late < kept_early + kept_early / 10, "{kept_early} grew to {kept_late}");
+    // The next second knows nothing of it.
+    world.run_for(secs(2));
+    assert_eq!(world.ask(PEER, &Ask::options("late").bytes())[0].code(), 200);
+}
+
+#[test]
+fn sec_03_no_shape_of_a_request_makes_the_answer_much_larger() {
+    let options: Vec<String> = (0..15_000).map(|n| format!("{n:x}")).collect();
+    let compact = |rows: usize| {
+        let vias = "v:SIP/2.0/UDP a;branch=z9hG4bK1\r\n".repeat(rows);
+        format!(
+            "OPTIONS sip:a SIP/2.0\r\n{vias}f:sip:a;tag=1\r\nt:sip:a\r\ni:1\r\nCSeq:1 OPTIONS\r\n\r\n"
+        )
+    };
+    for ask in [
+        compact(1),
+        compact(200),
+        Ask::options("q").with("Require", &options.join(",")).text(),
+        Ask::options("q").with("Require", &",a".repeat(20_000)).text(),
+        Ask::options("q").uri("tel:1").text(),
+        Ask::new("INVITE", "q").text(),
+        Ask::new("X", "q").text(),
+        Ask::options("q").to("<sip:a@b>;tag=x").text(),
+        Ask::options("q").text().replace("Call-ID", "X"),
+        Ask::options(&"b".repeat(50_000)).text(),
+    ] {
+        let (bytes, count) = bytes_out(&mut World::silent(), PEER, ask.as_bytes());
+        assert_eq!(count, 1);
+        let most = ask.len() as f64 * 1.2 + 300.0;
+        assert!(bytes as f64 <= most, "{bytes} for {}: {:.300}", ask.len(), ask);
+    }
+}
+
+#[test]
+fn sec_03_requests_too_large_to_keep_are_answered_without_state() {
+    let mut world = World::silent();
+    let large = |id: usize| Ask::options(&format!("{id}{}", "b".repeat(25_000))).bytes();
+    let empty = kept(&world);
+    for n in 0..1000 {
+        assert_eq!(bytes_out(&mut world, &source(n as u32 % 50), &large(n)).1, 1);
+    }
+    assert!(kept(&world) < empty + 1_000_000, "{} bytes kept", kept(&world));
+    // Without being remembered, the same request gets the same answer.
+    assert_eq!(world.ask(PEER, &large(1)), world.ask(PEER, &large(1)));
+}
+
+#[test]
+fn sec_04_what_nobody_asked_for_makes_puad_send_no_request() {
+    let mut world = World::silent();
+    let tcp = world.connect(1, "192.0.2.1:40001");
+    let stray = |code: &str, more: &str| {
+        format!(
+            "SIP/2.0 {code}\r\nVia: SIP/2.0/UDP 192.0.2.10:5070;branch=z9hG4bK0123456789abcdef\r\n\
+             From: <sip:alice@192.0.2.1>;tag=1\r\nTo: <sip:alice@192.0.2.1>;tag=2\r\nCall-ID: c\r\n\
+             CSeq: 1 PUBLISH\r\n{more}Content-Length: 0\r\n\r\n"
+        )
+    };
+    let contact = "Contact: <sip:victim@198.51.100.9>\r\n";
+    let digest = "WWW-Authenticate: Digest realm=\"x\", nonce=\"n\"\r\n";
+    let strays = [
+        stray("100 Trying", ""),
+        stray("200 OK", "SIP-ETag: x\r\nExpires: 60\r\n"),
+        stray("302 Moved", contact),
+        stray("401 Unauthorized", digest),
+        stray("412 Conditional Request Failed", ""),
+        stray("423 Interval Too Brief", "Min-Expires: 9999\r\n"),
+        stray("503 Service Unavailable", "Retry-After: 3600\r\n"),
+        Ask::new("NOTIFY", "n1")
+            .to("<sip:puad@192.0.2.10>;tag=x")
+            .with("Event", "presence")
+            .with("Subscription-State", "terminated;reason=deactivated")
+            .with("Contact", "<sip:victim@198.51.100.9>")
+            .with("Record-Route", "<sip:victim@198.51.100.9;lr>")
+            .text(),
+        Ask::new("REFER", "r1").with("Refer-To", "<sip:victim@198.51.100.9>").text(),
+        Ask::options("o1").with("Route", "<sip:198.51.100.9;lr>").text(),
+    ];
+    for stray in &strays {
+        world.arrive(0.0, UDP_LISTENER, PEER, stray.as_bytes());
+        world.arrive(0.0, tcp, "192.0.2.1:40001", stray.as_bytes());
+    }
+    world.run_for(secs(7200));
+    assert_eq!(world.requests(), []);
+    assert!(world.opened.is_empty() && world.queries.is_empty());
+    assert_eq!(world.uac.stats().stray_responses, 14);
+    // Least of all does a forged 503 silence anybody.
+    world.publish(presence("<a/>"));
+    assert_eq!(world.requests().len(), 1);
+}
 
 #[test]
 fn sec_10_a_message_that_stays_half_received_ends_its_connection() {
