@@ -177,9 +177,10 @@ fn transport_of(uri: &Uri) -> Result<Transport, LocateError> {
     }
 }
 
-/// Nothing is sent to multicast, broadcast or unspecified addresses, whatever a message says.
+/// Nothing is sent to multicast, broadcast or unspecified addresses, whatever a message says, nor
+/// to IPv6 addresses that only wrap them.
 pub(crate) fn is_forbidden(ip: IpAddr) -> bool {
-    match ip {
+    match ip.to_canonical() {
         IpAddr::V4(ip) => ip.is_multicast() || ip.is_broadcast() || ip.is_unspecified(),
         IpAddr::V6(ip) => ip.is_multicast() || ip.is_unspecified(),
     }

@@ -107,6 +107,8 @@ struct Redirect {
     seen: BTreeSet<String>,
     /// Targets taken so far, whichever answer named them.
     followed: u8,
+    /// A server on another machine has named one: none of them may lead to this one.
+    is_from_outside: bool,
 }
 
 /// Credentials given in the last request.
@@ -308,8 +310,16 @@ impl Requests {
             let located = locate::check_proxy(&journey.target, &authority)
                 .and_then(|()| self.locator.locate(now, &authority, |ip| wire.flows.reaches(ip)));
             match located {
-                Ok(Located::Hops(hops)) => {
+                Ok(Located::Hops(mut hops)) => {
                     journey.next_authority += 1;
+                    if proxy.is_none() && journey.redirect.is_from_outside {
+                        hops.retain(|hop| !hop.remote.ip().to_canonical().is_loopback());
+                        if let (true, Some(Final::Answer(answer))) =
+                            (hops.is_empty(), &mut journey.last)
+                        {
+                            answer.note = Some(format!("{authority} would lead to this machine"));
+                        }
+                    }
                     journey.candidates.extend(hops.into_iter().map(|hop| Candidate {
                         hop,
                         proxy,
@@ -532,6 +542,7 @@ impl Requests {
         for (_, target) in targets.into_iter().rev() {
             journey.redirect.pending.push_front(target);
         }
+        journey.redirect.is_from_outside |= !answer.hop.remote.ip().to_canonical().is_loopback();
         match journey.redirect.next() {
             Some(target) => {
                 journey.last = Some(Final::Answer(answer));

@@ -1,6 +1,14 @@
 //! SEC rows: what strangers can make puad do, keep and send (RFC 3261 §26; RFC 4475).
 
-use puad::sip::{config::Limits, io::Input};
+use std::net::{IpAddr, SocketAddr};
+
+use puad::{
+    command::PublicationState,
+    sip::{
+        config::Limits,
+        io::{FlowId, Input},
+    },
+};
 
 use crate::support::{
     Ask, secs,
@@ -192,6 +200,81 @@ fn sec_04_what_nobody_asked_for_makes_puad_send_no_request() {
     // Least of all does a forged 503 silence anybody.
     world.publish(presence("<a/>"));
     assert_eq!(world.requests().len(), 1);
+}
+
+/// A world that listens on both families and whose peer, at this address, redirects everything.
+fn redirecting(peer: &str, contact: &str) -> World {
+    let contact = contact.to_owned();
+    let mut world = World::silent();
+    let local = "[2001:db8::10]:5070".parse().expect("an address");
+    let flow = FlowId(FlowId::FIRST_FOREIGN + 50);
+    let transport = rsip::Transport::Udp;
+    world.input(Input::FlowAccepted { flow, transport, local, remote: None });
+    for (name, address) in [("loop.example", "127.0.0.1"), ("cast.example", "224.0.1.75")] {
+        world.dns.insert(name.into(), Ok(vec![address.parse().expect("an address")]));
+    }
+    world.peer = Box::new(move |_, request| {
+        vec![(0.0, request.answer(302).header("Contact", &contact).bytes())]
+    });
+    world.publish(publish(&format!("sip:alice@{peer}"), "presence", "text/plain", "x"));
+    world.run_for(secs(60));
+    world
+}
+
+#[test]
+fn sec_06_a_redirect_leads_to_no_forbidden_address() {
+    for contact in [
+        "<sip:a@255.255.255.255>",
+        "<sip:a@224.0.1.75>",
+        "<sip:a@0.0.0.0>",
+        "<sip:a@[::]>",
+        "<sip:a@[ff02::1]>",
+        "<sip:a@[::ffff:224.0.1.75]>",
+        "<sip:a@192.0.2.3;maddr=224.0.1.75>",
+        "<sip:a@192.0.2.3;maddr=255.255.255.255>",
+        "<sip:a@cast.example>",
+        // Loopback, as named by a peer that is not there itself.
+        "<sip:a@127.0.0.1>",
+        "<sip:a@127.8.9.10:22;transport=tcp>",
+        "<sip:a@[::1]>",
+        "<sip:a@[::ffff:127.0.0.1]>",
+        "<sip:a@192.0.2.3;maddr=127.0.0.1>",
+        "<sip:a@loop.example>",
+    ] {
+        let mut world = redirecting("192.0.2.1", contact);
+        let to: Vec<_> = world.sent.iter().map(|sent| sent.to.to_string()).collect();
+        assert_eq!(to, [PEER], "{contact}");
+        assert_eq!(world.opened.len(), 1, "{contact}");
+        assert_eq!(world.infos()[0].state, PublicationState::Failed, "{contact}");
+    }
+    // A peer on this very machine may name another port of it.
+    let world = redirecting("127.0.0.1", "<sip:b@127.0.0.1:5080>");
+    assert_eq!(world.sent[1].to.to_string(), "127.0.0.1:5080");
+    let world = redirecting("192.0.2.1", "<sip:b@192.0.2.3>");
+    assert_eq!(world.sent[1].to.to_string(), "192.0.2.3:5060");
+}
+
+#[test]
+fn sec_06_an_answer_goes_to_the_source_whatever_via_says() {
+    let source: SocketAddr = "198.51.100.7:40000".parse().expect("an address");
+    for via in [
+        "SIP/2.0/UDP 224.0.1.75;branch=z9hG4bKq",
+        "SIP/2.0/UDP 255.255.255.255:5060;branch=z9hG4bKq",
+        "SIP/2.0/UDP 0.0.0.0;branch=z9hG4bKq",
+        "SIP/2.0/UDP host.example;maddr=224.0.1.75;ttl=16;branch=z9hG4bKq",
+        "SIP/2.0/UDP host.example;maddr=127.0.0.1;branch=z9hG4bKq",
+        "SIP/2.0/UDP host.example;received=224.0.1.75;branch=z9hG4bKq",
+        "SIP/2.0/UDP host.example;rport=9;received=127.0.0.1;branch=z9hG4bKq",
+    ] {
+        let mut world = World::silent();
+        let ask = Ask::options("q")
+            .vias(&[via, "SIP/2.0/UDP 255.255.255.255;branch=z9hG4bK2"])
+            .with("Contact", "<sip:a@255.255.255.255>")
+            .with("Record-Route", "<sip:224.0.1.75;lr>");
+        world.ask(&source.to_string(), &ask.bytes());
+        let to: Vec<IpAddr> = world.sent.iter().map(|sent| sent.to.ip()).collect();
+        assert_eq!(to, [source.ip()], "{via}");
+    }
 }
 
 #[test]
