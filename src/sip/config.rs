@@ -100,7 +100,7 @@ pub struct Limits {
     pub body: usize,
     /// Server transactions kept for repeats (4,096); beyond it requests are answered without state.
     pub server_transactions: usize,
-    /// Connections open at a time, both ways (1,024).
+    /// Connections open at a time, both ways (1,024); none is accepted in the last quarter of it.
     pub connections: usize,
     /// Accepted connections from one address (64).
     pub connections_per_peer: usize,

@@ -238,7 +238,9 @@ impl Uac {
         if let Some(remote) = remote {
             let (all, of_peer) = self.wire.flows.connections(remote.ip());
             let limits = &self.wire.config.limits;
-            if all >= limits.connections || of_peer >= limits.connections_per_peer {
+            // Strangers never take the last quarter, which is for connections puad itself needs.
+            let most = limits.connections - limits.connections / 4;
+            if all >= most || of_peer >= limits.connections_per_peer {
                 self.wire.stats.connections_limited += 1;
                 self.wire.outputs.push_back(Output::Close { flow });
                 return;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use puad::{
     command::PublicationState,
     sip::{
+        Config,
         config::Limits,
         io::{FlowId, Input},
     },
@@ -275,6 +276,68 @@ fn sec_06_an_answer_goes_to_the_source_whatever_via_says() {
         let to: Vec<IpAddr> = world.sent.iter().map(|sent| sent.to.ip()).collect();
         assert_eq!(to, [source.ip()], "{via}");
     }
+}
+
+#[test]
+fn sec_10_idle_connections_are_bounded_and_others_are_served() {
+    let mut world = World::granting(3600);
+    let limits = Limits::default();
+    let mut last = FlowId(0);
+    // Half of them from one address.
+    for n in 0..10_000_u32 {
+        let from = if n % 2 == 0 { source(1) } else { source(n) };
+        last = world.connect(n.into(), &from.replace(":5060", &format!(":{}", 1024 + n)));
+    }
+    let open = 10_000 - world.closed.len();
+    assert!(open <= limits.connections, "{open}");
+    assert_eq!(world.closed.last(), Some(&last));
+    assert_eq!(world.uac.stats().connections_limited, world.closed.len() as u64);
+    // Neither datagrams nor puad's own connections suffer from it.
+    assert_eq!(world.ask(PEER, &Ask::options("q").bytes())[0].code(), 200);
+    let tcp = publish("sip:a@192.0.2.1;transport=tcp", "presence", "text/plain", "x");
+    let ticket = world.publish(tcp);
+    assert!(world.outcome(ticket).is_ok());
+    // Idle ones go by themselves and make room.
+    world.run_for(secs(70));
+    assert_eq!(world.closed.len(), 10_000);
+    let flow = world.connect(20_000, "10.0.0.1:999");
+    let via = "SIP/2.0/TCP 10.0.0.1;branch=z9hG4bKx";
+    world.arrive(0.0, flow, "10.0.0.1:999", &Ask::options("x").vias(&[via]).bytes());
+    world.run_for(secs(0));
+    assert_eq!(world.responses().last().expect("an answer").code(), 200);
+}
+
+#[test]
+fn sec_10_one_peer_has_its_share_of_connections() {
+    let limits = Limits { connections_per_peer: 3, ..Limits::default() };
+    let mut world = World::with_config(Config { limits, ..Config::default() });
+    let flows: Vec<_> =
+        (0..5).map(|n| world.connect(n, &format!("192.0.2.1:{}", 40_000 + n))).collect();
+    assert_eq!(world.closed, flows[3..]);
+    let other = world.connect(9, "192.0.2.2:40000");
+    assert!(!world.closed.contains(&other));
+    // One that ends makes room for another.
+    world.fail(0.0, flows[0], puad::sip::io::FlowError::Closed);
+    world.run_for(secs(0));
+    let next = world.connect(10, "192.0.2.1:50000");
+    assert!(!world.closed.contains(&next));
+}
+
+#[test]
+fn sec_10_server_transactions_are_bounded() {
+    let limits = Limits { server_transactions: 10, ..Limits::default() };
+    let mut world = World::with_config(Config { limits, ..Config::default() });
+    for n in 0..30 {
+        let answers = world.ask(&source(n), &Ask::options(&n.to_string()).bytes());
+        assert_eq!(answers[0].code(), 200);
+    }
+    // The first ten are remembered, the others answered anew, the same way.
+    for n in 0..30 {
+        world.ask(&source(n), &Ask::options(&n.to_string()).bytes());
+    }
+    assert_eq!(world.uac.stats().repeats, 10);
+    let (first, second) = world.sent.split_at(30);
+    assert!(first.iter().zip(second).all(|(a, b)| a.bytes == b.bytes));
 }
 
 #[test]
