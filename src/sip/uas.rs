@@ -215,7 +215,7 @@ impl Servers {
         }
         Verdict::of(200)
             .with(Name::Allow, ALLOW)
-            .with(Name::Accept, package::accepted_types())
+            .with(Name::Accept, package::ACCEPTED_TYPES)
             .with(Name::AcceptEncoding, "identity")
             .with(Name::AcceptLanguage, "en")
             .with(Name::Supported, "")

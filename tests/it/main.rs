@@ -3,12 +3,12 @@
 #![allow(unreachable_pub, reason = "one binary; nothing is reachable from outside")]
 #![allow(dead_code, reason = "helpers wait for the stories that need them")]
 
-mod layering;
 mod defence;
 mod incoming;
+mod layering;
 mod publish;
-mod script;
 mod response;
+mod script;
 mod support;
 mod transaction;
 mod transport;

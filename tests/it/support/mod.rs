@@ -1,7 +1,7 @@
 //! The world of the conformance stories: a clock, a wire and a scripted peer around one core.
 
-pub mod lua;
 pub mod ask;
+pub mod lua;
 pub mod sip;
 pub mod world;
 
