@@ -3,7 +3,7 @@
 //! Knows branches, Vias and sockets-to-be; nothing of publications, challenges or redirects.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -36,6 +36,7 @@ pub(crate) struct Wire {
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) stats: Stats,
     clients: HashMap<Branch, Client>,
+    completed: Completed,
 }
 
 #[derive(Debug)]
@@ -50,6 +51,34 @@ struct Client {
     /// The flow had carried something before.
     reused: bool,
     scheduled: Option<Instant>,
+}
+
+/// Transactions that have their answer and absorb its repeats until Timer K. All that is left of
+/// each is its branch: at a thousand refreshes a second there are five thousand of them.
+#[derive(Debug, Default)]
+struct Completed {
+    branches: HashSet<Branch>,
+    /// By Timer K, which is the same span for all.
+    order: VecDeque<(Instant, Branch)>,
+}
+
+impl Completed {
+    fn add(&mut self, now: Instant, timer_k: Instant, branch: Branch) {
+        self.forget(now);
+        self.branches.insert(branch);
+        self.order.push_back((timer_k, branch));
+    }
+
+    fn contains(&mut self, now: Instant, branch: Branch) -> bool {
+        self.forget(now);
+        self.branches.contains(&branch)
+    }
+
+    fn forget(&mut self, now: Instant) {
+        while let Some((_, branch)) = self.order.pop_front_if(|(timer_k, _)| *timer_k <= now) {
+            self.branches.remove(&branch);
+        }
+    }
 }
 
 /// A flow to a hop.
@@ -84,6 +113,7 @@ impl Wire {
             outputs: VecDeque::new(),
             stats: Stats::default(),
             clients: HashMap::new(),
+            completed: Completed::default(),
         }
     }
 
@@ -185,53 +215,37 @@ impl Wire {
         message: &Message<'_>,
     ) -> Option<(RequestId, u16)> {
         let StartLine::Response { code, .. } = message.start else { return None };
-        let found = self.find_client(message);
-        let Some((branch, cseq_method)) = found else {
+        let Some((branch, via)) = own_via(message) else {
             self.stats.stray_responses += 1;
             return None;
         };
+        if self.completed.contains(now, branch) {
+            return None;
+        }
         let timing = self.timing;
-        let client = self.clients.get_mut(&branch)?;
-        if client.method != cseq_method {
+        let client = self.clients.get_mut(&branch).filter(|client| {
+            is_sent_by(&client.sent_by, &via)
+                && message.cseq().is_ok_and(|cseq| cseq.method == client.method)
+        });
+        let Some(client) = client else {
             self.stats.stray_responses += 1;
             return None;
-        }
+        };
         let action = client.machine.handle_response(now, code, client.hop.is_reliable(), &timing);
-        self.timers.schedule(
-            Whom::Client(branch),
-            client.machine.poll_timeout(),
-            &mut client.scheduled,
-        );
-        let request = client.request;
+        let deadline = client.machine.poll_timeout();
         let flow = client.flow;
+        let mut request = None;
         if action == Some(Action::Final) {
-            client.request = None;
             self.stats.answers += 1;
-        }
-        if client.machine.is_terminated() {
-            self.clients.remove(&branch);
+            request = self.clients.remove(&branch).and_then(|client| client.request);
+            if let Some(Deadline { at: timer_k, .. }) = deadline {
+                self.completed.add(now, timer_k, branch);
+            }
+        } else {
+            self.timers.schedule(Whom::Client(branch), deadline, &mut client.scheduled);
         }
         self.touch(now, flow);
-        match action {
-            Some(Action::Final) => request.map(|request| (request, code)),
-            _ => None,
-        }
-    }
-
-    /// Returns branch and CSeq method of a response that bears one of our Vias, and only one
-    /// (3261 §8.1.3.3, §18.1.2).
-    fn find_client<'a>(&self, message: &Message<'a>) -> Option<(Branch, &'a str)> {
-        let mut vias = message.list(Name::Via);
-        let via = Via::parse(vias.next()?).ok()?;
-        if vias.next().is_some() {
-            return None;
-        }
-        let branch = Branch::parse(via.branch()?)?;
-        let client = self.clients.get(&branch)?;
-        if !is_sent_by(&client.sent_by, &via) {
-            return None;
-        }
-        Some((branch, message.cseq().ok()?.method))
+        request.map(|request| (request, code))
     }
 
     /// Looks at a transaction whose time has come.
@@ -341,6 +355,17 @@ impl Wire {
     pub(crate) fn idle_limit(&self) -> Duration {
         self.timing.timer_f() * 2
     }
+}
+
+/// Returns the Via of a response if it is the only one, with the branch if it may be ours
+/// (3261 §8.1.3.3, §18.1.2).
+fn own_via<'a>(message: &Message<'a>) -> Option<(Branch, Via<'a>)> {
+    let mut vias = message.list(Name::Via);
+    let via = Via::parse(vias.next()?).ok()?;
+    if vias.next().is_some() {
+        return None;
+    }
+    Some((Branch::parse(via.branch()?)?, via))
 }
 
 /// Returns whether a Via names this sent-by, port defaulting to 5060.
