@@ -10,6 +10,7 @@
 //! - [`config`], [`daemon`], [`cli`]: the program around them;
 //! - [`agent`] and [`demo`]: a small presence agent and the demonstration that uses it.
 
+pub mod agent;
 pub mod body;
 pub mod command;
 pub mod driver;

@@ -50,7 +50,8 @@ impl Algorithm {
         }
     }
 
-    fn hash(self, parts: &[&[u8]]) -> String {
+    /// Hashes the parts as one text; the result is lower-case hex (7616 §3.1).
+    pub fn hash(self, parts: &[&[u8]]) -> String {
         fn digest<D: md5::Digest>(parts: &[&[u8]]) -> String {
             let mut hasher = D::new();
             for part in parts {

@@ -24,3 +24,4 @@ mod wire;
 pub use config::{Account, Config, Limits, Secret};
 pub use package::document_type;
 pub use uac::Uac;
+pub(crate) use uas::stamp_via;

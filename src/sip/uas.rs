@@ -438,7 +438,7 @@ fn destination(
 }
 
 /// Adds `received` and fills `rport` in the first value of the topmost Via row.
-fn stamp_via(row: &str, source: SocketAddr) -> Option<String> {
+pub(crate) fn stamp_via(row: &str, source: SocketAddr) -> Option<String> {
     let first = value::split_list(row).next()?;
     let rest = row.split_at_checked(row.find(first)? + first.len())?.1;
     let via = value::Via::parse(first).ok()?;
