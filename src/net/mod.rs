@@ -168,6 +168,8 @@ pub struct Net {
     /// Flows that could not even be begun; reported with the next poll.
     failed: Vec<(FlowId, FlowError)>,
     opened: Vec<(FlowId, SocketAddr, SocketAddr)>,
+    /// Connections that have ended and may still have an answer to take.
+    ended: Vec<FlowId>,
     listeners: BTreeMap<FlowId, (Transport, SocketAddr)>,
 }
 
@@ -205,6 +207,7 @@ impl Net {
             sender,
             failed: Vec::new(),
             opened: Vec::new(),
+            ended: Vec::new(),
             listeners,
         })
     }
@@ -255,27 +258,39 @@ impl Net {
         self.dns.ask(id, question, self.sender.clone());
     }
 
-    /// Returns what is known without waiting: flows that opened or failed at once.
+    /// Returns what is known without waiting: flows that opened or failed at once. To be called when
+    /// everything the core had to send is sent.
     pub fn take_immediate(&mut self) -> Option<NetEvent> {
+        for flow in self.ended.drain(..) {
+            self.streams.close(flow);
+        }
         if let Some((flow, local, remote)) = self.opened.pop() {
             return Some(NetEvent::Opened { flow, local, remote });
         }
         let (flow, error) = self.failed.pop()?;
-        self.udp.close(flow);
+        self.close(flow);
         Some(NetEvent::Failed { flow, error })
     }
 
     /// Becomes ready when [`take_event`](Self::take_event) or [`receive`](Self::receive) has something.
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Option<NetEvent>> {
         if let Poll::Ready(event) = self.events.poll_recv(cx) {
-            return Poll::Ready(event);
+            return Poll::Ready(event.map(|event| self.note(event)));
         }
         self.udp.poll_ready(cx).map(|()| None)
     }
 
     /// Returns the next stream or resolver event that is there already.
     pub fn take_event(&mut self) -> Option<NetEvent> {
-        self.events.try_recv().ok()
+        let event = self.events.try_recv().ok()?;
+        Some(self.note(event))
+    }
+
+    fn note(&mut self, event: NetEvent) -> NetEvent {
+        if let NetEvent::Failed { flow, .. } = event {
+            self.ended.push(flow);
+        }
+        event
     }
 
     /// Returns the next datagram that is there already.

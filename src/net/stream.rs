@@ -159,7 +159,7 @@ async fn accept(
     }
 }
 
-/// Moves bytes both ways until one of them ends.
+/// Moves bytes both ways until one of them ends, and what is then still queued.
 async fn serve(
     flow: FlowId,
     stream: TcpStream,
@@ -170,11 +170,17 @@ async fn serve(
     // Requests are small and awaited.
     let _ = stream.set_nodelay(true);
     let (reader, writer) = stream.into_split();
-    let error = tokio::select! {
-        error = read(flow, reader, remote, &events) => error,
-        error = write(writer, queue) => error,
+    let write = write(writer, queue);
+    tokio::pin!(write);
+    let (error, is_read_to_its_end) = tokio::select! {
+        error = read(flow, reader, remote, &events) => (error, error == FlowError::Closed),
+        error = &mut write => (error, false),
     };
     let _ = events.send(NetEvent::Failed { flow, error }).await;
+    if is_read_to_its_end {
+        // The peer has sent its last and may still listen: what it asked before is answered.
+        write.await;
+    }
 }
 
 async fn read(

@@ -10,6 +10,7 @@ mod layering;
 mod publish;
 mod response;
 mod script;
+mod sockets;
 mod support;
 mod transaction;
 mod transport;
