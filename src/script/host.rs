@@ -159,6 +159,14 @@ impl Host {
         let _ = self.budget.set(budget);
     }
 
+    /// Lets go of every handler. Handlers of watches know the host that keeps them, so that
+    /// otherwise neither would ever be freed, nor the way to the core that the host holds.
+    pub(super) fn close(&self) {
+        self.timers.borrow_mut().clear();
+        self.watches.borrow_mut().clear();
+        self.publications.borrow_mut().clear();
+    }
+
     /// Returns what is kept of one of the script's publications, entering it if it is new.
     ///
     /// # Errors

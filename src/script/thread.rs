@@ -118,6 +118,7 @@ async fn serve(setup: Setup) {
         }
         keep_house(&vm, &status);
     }
+    host.close();
 }
 
 /// Changes of publications taken in one turn.

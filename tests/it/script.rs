@@ -480,3 +480,18 @@ fn a_wrong_body_names_the_place() {
         );
     }
 }
+
+#[test]
+fn a_stopped_script_lets_go_of_the_core() {
+    let mut stage = Stage::run(
+        r#"
+        fs.watch("state.txt", print)
+        mail.watch_maildir("box", print)
+        timer.every("1h", print)
+        pua.send_publish { presentity_uri = "sip:a@example.com", event = "presence", body = "x", on_state = print }
+        "#,
+    );
+    stage.loaded().expect("ran to its end");
+    stage.granted();
+    assert!(stage.lets_go(), "a handle to the core is left");
+}

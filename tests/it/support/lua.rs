@@ -19,7 +19,7 @@ pub struct Stage {
     runtime: tokio::runtime::Runtime,
     scripts: Option<Scripts>,
     inbox: Inbox,
-    _core: driver::Handle,
+    core: Option<driver::Handle>,
     pub folder: tempfile::TempDir,
     pub events: BTreeMap<Owner, mpsc::UnboundedSender<puad::command::PublicationEvent>>,
 }
@@ -56,7 +56,7 @@ impl Stage {
         };
         change(&mut spec);
         let scripts = Some(Scripts::start(vec![spec], &core));
-        Self { runtime, scripts, inbox, _core: core, folder, events: BTreeMap::new() }
+        Self { runtime, scripts, inbox, core: Some(core), folder, events: BTreeMap::new() }
     }
 
     pub fn path(&self) -> &Path {
@@ -124,6 +124,18 @@ impl Stage {
                 Ok(())
             }
         }
+    }
+
+    /// Stops the script; returns whether the last handle to the core is gone then.
+    pub fn lets_go(mut self) -> bool {
+        let scripts = self.scripts.take().expect("running");
+        self.runtime.block_on(scripts.stop(Duration::from_secs(5)));
+        self.core = None;
+        let inbox = &mut self.inbox;
+        let closed = async { while inbox.recv().await.is_some() {} };
+        self.runtime
+            .block_on(async { tokio::time::timeout(Duration::from_secs(2), closed).await })
+            .is_ok()
     }
 
     /// Waits until a handler has failed, and returns how.
