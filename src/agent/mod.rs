@@ -301,6 +301,9 @@ impl Agent {
         }
         let required: Vec<_> =
             request.message.list(Name::Require).filter(|option| !option.is_empty()).collect();
+        if !required.iter().all(|option| sip::message::is_token(option.as_bytes())) {
+            return Err(ParseError::Malformed(Name::Require).into());
+        }
         if !required.is_empty() {
             return Err(Answer::of(420).with(Name::Unsupported, required.join(", ")));
         }

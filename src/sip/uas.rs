@@ -209,6 +209,9 @@ impl Servers {
         }
         let required: Vec<_> =
             message.list(Name::Require).filter(|option| !option.is_empty()).collect();
+        if !required.iter().all(|option| message::is_token(option.as_bytes())) {
+            return ParseError::Malformed(Name::Require).into();
+        }
         if !required.is_empty() {
             // No blanks: the answer to a long list stays as small as the question.
             return Verdict::of(420).with(Name::Unsupported, required.join(","));
@@ -284,7 +287,8 @@ impl Servers {
         let mut out = Writer::response(verdict.code, &verdict.reason);
         for (at, field) in message.all(Name::Via).enumerate() {
             match (at, field.text().ok().and_then(|row| stamp_via(row, source))) {
-                (0, Some(stamped)) => out.header(Name::Via, &stamped),
+                // Octets of the peer's, among them whatever a quoted pair may hold.
+                (0, Some(stamped)) => out.copied(Name::Via, stamped.as_bytes()),
                 _ => out.copied(Name::Via, field.value),
             }
         }

@@ -261,3 +261,16 @@ fn uas_14_a_to_tag_without_a_dialog_gets_481() {
     assert_eq!(code(&Ask::new("BYE", "q").to(to)), 405);
     assert_eq!(code(&Ask::new("NEWMETHOD", "q").to(to)), 501);
 }
+
+#[test]
+fn a_nul_or_a_bare_cr_is_answered_and_not_written_into_a_header_of_puads_own() {
+    // 3261 §25.1 allows a NUL as a quoted pair.
+    let via = "SIP/2.0/UDP 192.0.2.1:5060;rport;x=\"\\\0\";branch=z9hG4bKq";
+    let answers = World::silent().ask(PEER, &Ask::options("q").vias(&[via]).bytes());
+    assert_eq!(answers[0].code(), 200);
+    assert!(answers[0].need("Via").contains("x=\"\\\0\""));
+    for option in ["foo\0", "foo\rX: y", "foo bar"] {
+        let answers = World::silent().ask(PEER, &Ask::options("q").with("Require", option).bytes());
+        assert_eq!((answers[0].code(), answers[0].get("Unsupported")), (400, None), "{option:?}");
+    }
+}
