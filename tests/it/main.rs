@@ -7,6 +7,7 @@ mod agent;
 mod defence;
 mod incoming;
 mod layering;
+mod oneshot;
 mod publish;
 mod response;
 mod script;

@@ -220,7 +220,9 @@ impl Publication {
         // Without anything new the call is a refresh of what is up.
         self.is_refresh_due = !is_new || !has_document;
         let held = self.live(now).or_else(|| {
-            let expires_at = now + Duration::from_secs(self.wanted.expires.into());
+            // How long state from elsewhere still lives is not known; a removal must not wait for it.
+            let lifetime = if self.wanted.gone { 3600 } else { self.wanted.expires };
+            let expires_at = now + Duration::from_secs(lifetime.into());
             entity_tag.map(|entity_tag| Held { entity_tag, expires_at, is_given: true })
         });
         match &self.state {
@@ -379,7 +381,9 @@ impl Publication {
                         );
                     }
                     // A compositor that does not know the shape of a foreign tag says 500, not 412.
-                    500 if held.as_ref().is_some_and(|h| h.is_given) => {
+                    500 if operation != Kind::Remove
+                        && held.as_ref().is_some_and(|h| h.is_given) =>
+                    {
                         (Verdict::StartOver, answer.failure())
                     }
                     code => (retry::verdict(code, answer.retry_after.is_some()), answer.failure()),

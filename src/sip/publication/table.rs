@@ -126,7 +126,9 @@ impl Publications {
                 check_owner(publication, &publish.owner)?;
                 *at
             }
-            None if publish.expires.is_zero() => return Ok(Some(nothing_there(key))),
+            None if publish.expires.is_zero() && publish.entity_tag.is_none() => {
+                return Ok(Some(nothing_there(key)));
+            }
             None => self.insert(now, wire, key, publish, account.clone(), proxies.clone())?,
         };
         let entry = &mut self.entries[at];
@@ -156,7 +158,8 @@ impl Publications {
             return Ok(Some(published));
         }
         let is_in_flight = matches!(publication.state, State::InFlight { .. });
-        if wanted.gone && !live && !is_in_flight {
+        let is_named = live || publish.entity_tag.is_some();
+        if wanted.gone && !is_named && !is_in_flight {
             self.end(now, wire, at, true);
             return Ok(Some(nothing_there(publish.key())));
         }
