@@ -13,6 +13,7 @@
 pub mod agent;
 pub mod body;
 pub mod command;
+pub mod config;
 pub mod driver;
 pub mod net;
 pub mod script;

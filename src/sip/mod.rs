@@ -25,3 +25,11 @@ pub use config::{Account, Config, Limits, Secret};
 pub use package::document_type;
 pub use uac::Uac;
 pub(crate) use uas::stamp_via;
+
+/// Says why requests cannot be sent to a URI, as far as that is known without asking anybody.
+///
+/// # Errors
+/// With one line for whoever wrote the URI.
+pub fn check_next_hop(uri: &message::Uri) -> Result<(), String> {
+    locate::check(uri).map_err(|error| error.to_string())
+}

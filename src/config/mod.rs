@@ -1,0 +1,201 @@
+//! `puad.toml`: found, read and checked as a whole before anything starts.
+//!
+//! A key nobody knows, a value of the wrong type or a secret that cannot be
+//! read is a mistake with file, line and remedy; all that can be found in one
+//! go are told together. What the settings do is up to [`driver`](crate::driver)
+//! and [`script`](crate::script).
+
+mod problem;
+mod read;
+mod script;
+mod sip;
+mod value;
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use crate::{net::Listen, script::ScriptSpec, sip::Config as Sip};
+pub use problem::{Problem, Problems};
+use read::Reader;
+pub use value::parse_proxy;
+
+/// Everything puad is told before it starts.
+#[derive(Debug)]
+pub struct Config {
+    /// The file it comes from, if there is one.
+    pub file: Option<PathBuf>,
+    /// Settings of the core, accounts included.
+    pub sip: Sip,
+    /// Sockets to open.
+    pub listen: Vec<Listen>,
+    /// The scripts that were wanted, sources included.
+    pub scripts: Vec<ScriptSpec>,
+    /// The folder they were looked for in.
+    pub scripts_dir: Option<PathBuf>,
+    /// What is logged.
+    pub log_level: LogLevel,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            file: None,
+            sip: Sip::default(),
+            listen: vec![Listen {
+                transport: rsip::Transport::Udp,
+                address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            }],
+            scripts: Vec::new(),
+            scripts_dir: None,
+            log_level: LogLevel::Info,
+        }
+    }
+}
+
+/// Which scripts are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// None; their settings are checked all the same.
+    Nothing,
+    /// Those of `[scripts] dir` and `[[script]]`.
+    Configured,
+    /// These, with the settings of their `[[script]]` sections where there are any.
+    Files(Vec<PathBuf>),
+}
+
+/// The least important lines that are logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// What stopped working.
+    Error,
+    /// What may need someone.
+    Warn,
+    /// What a user would notice.
+    Info,
+    /// Decisions.
+    Debug,
+    /// Packets.
+    Trace,
+}
+
+impl LogLevel {
+    /// Returns the word of the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// Looks up an environment variable.
+type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Returns which file is read: the one given, that of `PUAD_CONFIG`, `puad.toml`, or
+/// `/etc/puad/puad.toml`; the last two only where they exist.
+pub fn find(given: Option<&Path>) -> Option<PathBuf> {
+    let named = || std::env::var_os("PUAD_CONFIG").filter(|name| !name.is_empty());
+    given
+        .map(Path::to_owned)
+        .or_else(|| named().map(PathBuf::from))
+        .or_else(|| USUAL.iter().map(PathBuf::from).find(|path| path.exists()))
+}
+
+/// Reads a configuration and the wanted scripts.
+///
+/// # Errors
+/// With everything that is wrong in the file, in what it refers to, and in the sources' encoding.
+pub fn load(file: Option<&Path>, wanted: &Wanted) -> Result<Config, Problems> {
+    load_in(file, wanted, &|name| std::env::var(name).ok())
+}
+
+fn load_in(
+    file: Option<&Path>,
+    wanted: &Wanted,
+    environment: Environment<'_>,
+) -> Result<Config, Problems> {
+    let text = match file {
+        Some(path) => read_text(path).map_err(|problem| Problems(vec![problem]))?,
+        None => String::new(),
+    };
+    let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
+    let reader = Reader::new(file.unwrap_or(Path::new("")), &text);
+    let mut config = Config { file: file.map(Path::to_owned), ..Config::default() };
+    let mut sources = script::Sources::default();
+    if file.is_some() {
+        read_root(&reader, folder, environment, &mut config, &mut sources);
+    }
+    config.scripts_dir.clone_from(&sources.dir);
+    config.scripts = sources.find(wanted, folder, &reader);
+    reader.finish()?;
+    Ok(config)
+}
+
+fn read_root(
+    reader: &Reader<'_>,
+    folder: &Path,
+    environment: Environment<'_>,
+    config: &mut Config,
+    sources: &mut script::Sources,
+) {
+    let Some(mut root) = reader.root() else { return };
+    if let Some(section) = root.section("sip")
+        && let Some(listen) = sip::read_sip(section, &mut config.sip)
+    {
+        config.listen = listen;
+    }
+    for section in root.sections("account") {
+        let at = section.at;
+        if let Some(account) = sip::read_account(section, folder, environment)
+            && let Err((at, message)) = sip::add_account(at, account, &mut config.sip)
+        {
+            reader.note(at, message);
+        }
+    }
+    sources.dir = script::read_dir(root.section("scripts"), folder);
+    sources.entries = root.sections("script").into_iter().filter_map(script::read_entry).collect();
+    if let Some(mut section) = root.section("log") {
+        section.read("format", log_format);
+        if let Some(level) = section.read("level", |value| value::choice(value, LEVELS)) {
+            config.log_level = level;
+        }
+        section.finish();
+    }
+    root.later(&["state", "rpc", "control", "metrics"]);
+    root.finish();
+}
+
+fn log_format(value: &read::Value<'_>) -> Result<(), String> {
+    match &*value::text(value)? {
+        "text" => Ok(()),
+        format @ ("json" | "journald") => {
+            Err(format!("{format:?} is not available in this version; write \"text\""))
+        }
+        other => Err(format!("{other:?} is not a format; write \"text\"")),
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, Problem> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        Problem::of_file(path, format!("cannot read the configuration: {error}"))
+    })?;
+    String::from_utf8(bytes).map_err(|_| Problem::of_file(path, "the configuration is not UTF-8"))
+}
+
+const USUAL: &[&str] = &["puad.toml", "/etc/puad/puad.toml"];
+
+const LEVELS: &[(&str, LogLevel)] = &[
+    ("error", LogLevel::Error),
+    ("warn", LogLevel::Warn),
+    ("info", LogLevel::Info),
+    ("debug", LogLevel::Debug),
+    ("trace", LogLevel::Trace),
+];
+
+#[cfg(test)]
+mod tests;
