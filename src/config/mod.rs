@@ -11,10 +11,7 @@ mod script;
 mod sip;
 mod value;
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use crate::{net::Listen, script::ScriptSpec, sip::Config as Sip};
 pub use problem::{Problem, Problems};
@@ -43,10 +40,7 @@ impl Default for Config {
         Self {
             file: None,
             sip: Sip::default(),
-            listen: vec![Listen {
-                transport: rsip::Transport::Udp,
-                address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-            }],
+            listen: Listen::everywhere(),
             scripts: Vec::new(),
             scripts_dir: None,
             log_level: LogLevel::Info,

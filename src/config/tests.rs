@@ -53,7 +53,7 @@ fn problem(text: &str) -> String {
 #[test]
 fn an_empty_file_gives_the_defaults() {
     let config = load("");
-    assert_eq!(config.listen, [Listen::parse("udp:0.0.0.0:0").unwrap()]);
+    assert_eq!(config.listen[0], Listen::parse("udp:0.0.0.0:0").unwrap());
     assert!(config.sip.accounts.is_empty() && config.sip.outbound_proxy.is_empty());
     assert_eq!(config.log_level, LogLevel::Info);
     assert_eq!(config.scripts_dir, None);

@@ -9,7 +9,7 @@ mod udp;
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     task::{Context, Poll},
 };
 
@@ -32,6 +32,17 @@ pub struct Listen {
 }
 
 impl Listen {
+    /// Returns all interfaces of both families this machine has, any port.
+    pub fn everywhere() -> Vec<Self> {
+        let any = |ip: IpAddr| Self { transport: Transport::Udp, address: (ip, 0).into() };
+        let mut all = vec![any(Ipv4Addr::UNSPECIFIED.into())];
+        // Kernels without IPv6 are not rare, in containers above all.
+        if std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok() {
+            all.push(any(Ipv6Addr::UNSPECIFIED.into()));
+        }
+        all
+    }
+
     /// Reads `udp:127.0.0.1:5060` or `tcp:[::1]:0`.
     ///
     /// # Errors
