@@ -57,6 +57,10 @@ pub struct Status {
     pub last_error: Option<Problem>,
     /// Heap in bytes, as of the last handler.
     pub memory: usize,
+    /// Timers that are set, as of then.
+    pub timers: usize,
+    /// Watches that are open, as of then.
+    pub watches: usize,
 }
 
 /// Whether a script runs.
@@ -131,9 +135,17 @@ impl Scripts {
         let mut wrong = Vec::new();
         for script in &mut self.scripts {
             let Some(loaded) = script.loaded.take() else { continue };
-            if let Ok(Ok(Err(problem))) = tokio::time::timeout_at(deadline, loaded).await {
-                wrong.push((script.name.clone(), problem));
-            }
+            let problem = match tokio::time::timeout_at(deadline, loaded).await {
+                Ok(Ok(Err(problem))) => problem,
+                // No word will come any more: the thread was never there, or broke down.
+                Ok(Err(_)) => Problem {
+                    message: "the script's thread has ended".into(),
+                    trace: String::new(),
+                    killed: false,
+                },
+                Ok(Ok(Ok(()))) | Err(_) => continue,
+            };
+            wrong.push((script.name.clone(), problem));
         }
         wrong
     }

@@ -16,7 +16,7 @@ use tokio::{
 use super::{
     Problem, ScriptSpec, ScriptState, Status, api,
     host::{Host, Mail, Parts},
-    vm::{self, Vm, plain},
+    vm::{self, plain},
     watch::Hub,
 };
 use crate::driver;
@@ -82,12 +82,15 @@ async fn serve(setup: Setup) {
     let top_level = host.clone();
     let name = spec.name.clone();
     let at_top = status.clone();
+    let lua = vm.lua.clone();
     tokio::task::spawn_local(async move {
         match top_level.run(chunk, ()).await {
             Ok(_) => {
+                keep_house(&top_level, &lua, &at_top);
                 if let Ok(mut status) = at_top.lock() {
                     status.state = ScriptState::Running;
                 }
+                tracing::info!(script = &*name, "running");
                 let _ = loaded.send(Ok(()));
             }
             Err(problem) => fail(&name, &at_top, loaded, problem),
@@ -116,7 +119,7 @@ async fn serve(setup: Setup) {
             () = firing => api::timer::fire_due(&host, &vm.lua),
             () = host.schedule_changed.notified() => {}
         }
-        keep_house(&vm, &status);
+        keep_house(&host, &vm.lua, &status);
     }
     host.close();
 }
@@ -136,9 +139,11 @@ fn deliver_change(
     }
 }
 
-fn keep_house(vm: &Vm, status: &Mutex<Status>) {
+fn keep_house(host: &Host, lua: &Lua, status: &Mutex<Status>) {
     if let Ok(mut status) = status.lock() {
-        status.memory = vm.lua.used_memory();
+        status.memory = lua.used_memory();
+        status.timers = host.timers.borrow().len();
+        status.watches = host.watches.borrow().len();
     }
 }
 
