@@ -78,6 +78,11 @@ impl Handle {
     ) -> Result<(), Closed> {
         self.0.send(Envelope::Listen(owner, events)).map_err(|_| Closed)
     }
+
+    /// Waits until the driver has ended.
+    pub async fn closed(&self) {
+        self.0.closed().await;
+    }
 }
 
 /// What a driver is started with.

@@ -12,8 +12,10 @@
 
 pub mod agent;
 pub mod body;
+pub mod cli;
 pub mod command;
 pub mod config;
+pub mod daemon;
 pub mod driver;
 pub mod net;
 pub mod script;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The `puad` program; what it does is in [`puad::cli`].
+
+fn main() -> std::process::ExitCode {
+    puad::cli::main()
+}

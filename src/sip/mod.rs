@@ -23,6 +23,7 @@ mod wire;
 
 pub use config::{Account, Config, Limits, Secret};
 pub use package::document_type;
+pub use publication::is_temporary;
 pub use uac::Uac;
 pub(crate) use uas::stamp_via;
 

@@ -61,6 +61,8 @@ fn nothing_points_upwards() {
             &["body", "command", "driver", "script", "config", "daemon", "cli", "demo"][..],
         ),
         (&["src/script"][..], &["config", "daemon", "cli", "agent", "demo", "net"][..]),
+        (&["src/config"][..], &["daemon", "cli", "agent", "demo"][..]),
+        (&["src/daemon.rs"][..], &["cli", "agent", "demo"][..]),
     ] {
         for (path, text) in sources(folders) {
             for (number, module) in own_modules(&text) {

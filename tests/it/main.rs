@@ -8,6 +8,7 @@ mod defence;
 mod incoming;
 mod layering;
 mod oneshot;
+mod program;
 mod publish;
 mod response;
 mod script;

@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use retry::is_temporary;
 pub(crate) use table::Publications;
 
 use super::{

@@ -29,6 +29,11 @@ pub(crate) fn verdict(code: u16, has_retry_after: bool) -> Verdict {
     }
 }
 
+/// Returns whether a PUBLISH that got this final response may succeed later, unchanged.
+pub fn is_temporary(code: u16, has_retry_after: bool) -> bool {
+    verdict(code, has_retry_after) == Verdict::Retry
+}
+
 /// Returns how long to wait before the next attempt: full jitter under a limit that doubles from
 /// 1 s to 300 s, never under 0.5 s, never before Retry-After.
 ///
@@ -74,6 +79,7 @@ mod tests {
             assert_eq!(verdict(code, true), Verdict::Retry, "{code}");
         }
         assert_eq!(verdict(403, true), Verdict::Final);
+        assert!(is_temporary(503, false) && !is_temporary(403, false) && !is_temporary(412, false));
         assert_eq!(verdict(412, false), Verdict::StartOver);
     }
 
