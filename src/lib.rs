@@ -16,6 +16,7 @@ pub mod cli;
 pub mod command;
 pub mod config;
 pub mod daemon;
+pub mod demo;
 pub mod driver;
 pub mod net;
 pub mod script;

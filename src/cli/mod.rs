@@ -1,6 +1,7 @@
 //! The command line: a file per subcommand, and how each of them ends.
 
 mod check;
+mod demo;
 mod publish;
 mod run;
 mod sources;
@@ -24,6 +25,7 @@ use crate::{config::Problems, driver::StartError};
     subcommand_value_name = "COMMAND",
     after_help = "\
 Examples:
+  puad demo
   puad run cpu.lua --proxy 'sip:127.0.0.1:5060;lr' --set cpu.uri=sip:web1@example.com
   puad run --config /etc/puad/puad.toml
   puad check
@@ -43,6 +45,8 @@ struct Cli {
 /// What puad can be asked to do.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show it at work: an agent, two scripts and a live view inside one process
+    Demo(demo::Args),
     /// Run scripts and keep what they publish alive until SIGTERM or Ctrl-C
     Run(run::Args),
     /// Check the configuration and all scripts; nothing is sent
@@ -62,6 +66,7 @@ pub fn main() -> ExitCode {
         }
     };
     let done = match cli.command {
+        Command::Demo(args) => demo::run(&args),
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::run(&args),
         Command::Publish(args) => publish::run(*args),
