@@ -283,9 +283,10 @@ impl Nonces {
         self.sessions.get(key).map(|s| &*s.challenge.nonce)
     }
 
-    /// Writes credentials for one request; counts one use of the nonce.
+    /// Writes credentials for one request with the next count; [`spend`](Self::spend) takes it
+    /// when the request leaves.
     pub fn credentials(
-        &mut self,
+        &self,
         key: &NonceKey,
         account: &Account,
         cnonce: Token,
@@ -293,16 +294,22 @@ impl Nonces {
         uri: &str,
         body: &[u8],
     ) -> Option<String> {
-        let session = self.sessions.get_mut(key)?;
-        session.nonce_count = session.nonce_count.wrapping_add(1);
+        let session = self.sessions.get(key)?;
         Some(session.challenge.answer(
             account,
-            session.nonce_count,
+            session.nonce_count.wrapping_add(1),
             &cnonce.to_string(),
             method,
             uri,
             body,
         ))
+    }
+
+    /// Counts one use of a nonce.
+    pub fn spend(&mut self, key: &NonceKey) {
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.nonce_count = session.nonce_count.wrapping_add(1);
+        }
     }
 
     /// More servers and realms than anybody has.

@@ -404,14 +404,16 @@ impl Requests {
                 }
             };
             let branch = wire.ids.branch();
-            let credentials = journey.credentials(&mut self.nonces, wire);
+            let credentials = journey.credentials(&self.nonces, wire);
             let message = journey.compose(candidate, &sent_by, branch, &credentials, wire);
             let is_udp = candidate.hop.transport == rsip::Transport::Udp;
             if is_udp && message.len() > UDP_LIMIT && !candidate.udp_anyway {
                 candidate.hop.transport = rsip::Transport::Tcp;
                 candidate.by_size = true;
-                // A count of the nonce went unused; the next composition takes the next one.
                 continue;
+            }
+            for given in journey.given.iter().filter(|given| !given.nonce.is_empty()) {
+                self.nonces.spend(&given.key);
             }
             journey.step = Step::Sent(candidate);
             journey.sent += 1;

@@ -4,6 +4,8 @@
 #![allow(dead_code, reason = "helpers wait for the stories that need them")]
 
 mod agent;
+mod auth;
+mod auth_choice;
 mod defence;
 mod incoming;
 mod layering;

@@ -13,11 +13,7 @@ use crate::sip::{
 impl Journey {
     /// Computes the credentials of this very request: the URI in them is its Request-URI, and each
     /// use of a nonce has a count of its own (7616 §3.4).
-    pub(super) fn credentials(
-        &mut self,
-        nonces: &mut Nonces,
-        wire: &mut Wire,
-    ) -> Vec<(Name, String)> {
+    pub(super) fn credentials(&mut self, nonces: &Nonces, wire: &mut Wire) -> Vec<(Name, String)> {
         let Some(account) = &self.draft.account else { return Vec::new() };
         let uri = self.target.as_str();
         let body = self.draft.document.as_ref().map_or(&[][..], |document| &document.body);

@@ -1,6 +1,7 @@
 //! The world of the conformance stories: a clock, a wire and a scripted peer around one core.
 
 pub mod ask;
+pub mod digest;
 pub mod lua;
 pub mod sip;
 pub mod world;
