@@ -69,8 +69,7 @@ impl Locator {
         reaches: impl Fn(IpAddr) -> bool,
     ) -> Result<Located, LocateError> {
         let transport = transport_of(uri)?;
-        // maddr overrides the host (3263 §4); the URI in the message keeps both.
-        let host = uri.param("maddr").filter(|maddr| !maddr.is_empty()).unwrap_or(uri.host());
+        let host = leading_host(uri);
         let port = uri.port().unwrap_or(5060);
         let hop = |ip| Hop { transport, remote: SocketAddr::new(ip, port) };
         if let Some(ip) = numeric_host(host) {
@@ -177,6 +176,12 @@ fn transport_of(uri: &Uri) -> Result<Transport, LocateError> {
     }
 }
 
+/// Returns the host a request for this URI goes to: maddr overrides the host, and the URI in the
+/// message keeps both (3263 §4).
+pub(crate) fn leading_host(uri: &Uri) -> &str {
+    uri.param("maddr").filter(|maddr| !maddr.is_empty()).unwrap_or(uri.host())
+}
+
 /// Nothing is sent to multicast, broadcast or unspecified addresses, whatever a message says, nor
 /// to IPv6 addresses that only wrap them.
 pub(crate) fn is_forbidden(ip: IpAddr) -> bool {
@@ -190,7 +195,7 @@ pub(crate) fn is_forbidden(ip: IpAddr) -> bool {
 /// before anything is sent.
 pub(crate) fn check(uri: &Uri) -> Result<(), LocateError> {
     transport_of(uri)?;
-    match numeric_host(uri.host()) {
+    match numeric_host(leading_host(uri)) {
         Some(ip) if is_forbidden(ip) => Err(LocateError::Forbidden(ip)),
         Some(_) | None => Ok(()),
     }

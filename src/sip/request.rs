@@ -17,7 +17,7 @@ use super::{
     config::Account,
     ids::Token,
     io::{FlowError, FlowId, Hop, Output, QueryId},
-    locate::{self, LocateError, Located, Locator},
+    locate::{self, LocateError, Located, Locator, leading_host},
     message::{Message, Name, StartLine, Uri, value},
     wire::{Ended, Reach, RequestId, Wire},
 };
@@ -404,7 +404,7 @@ impl Requests {
                 }
             };
             let branch = wire.ids.branch();
-            let credentials = journey.credentials(&self.nonces, wire);
+            let credentials = journey.credentials(candidate, &self.nonces, wire);
             let message = journey.compose(candidate, &sent_by, branch, &credentials, wire);
             let is_udp = candidate.hop.transport == rsip::Transport::Udp;
             if is_udp && message.len() > UDP_LIMIT && !candidate.udp_anyway {
@@ -570,9 +570,9 @@ impl Requests {
         let journey = self.journeys.get_mut(id)?;
         let account = journey.draft.account.clone();
         let chosen = journey
-            .check_trust(candidate)
+            .check_trust()
             .and_then(|()| auth::select(message, account.as_deref()))
-            .and_then(|challenges| journey.judge(challenges));
+            .and_then(|challenges| journey.judge(challenges, candidate));
         let (Ok(challenges), Some(account)) = (&chosen, &account) else {
             wire.stats.challenges_refused += 1;
             answer.note = chosen.err().map(|refusal| refusal.to_string());
@@ -608,10 +608,13 @@ impl Requests {
     /// Returns the credentials to send unasked: nonces this server gave before.
     fn known_credentials(&self, draft: &Draft, target: &Uri) -> Vec<Given> {
         let Some(account) = &draft.account else { return Vec::new() };
-        let authority = draft.proxies.first().unwrap_or(target).host().to_ascii_lowercase();
-        self.nonces
-            .known(&account.username, &authority)
-            .into_iter()
+        let way =
+            if draft.proxies.is_empty() { std::slice::from_ref(target) } else { &draft.proxies };
+        let servers: BTreeSet<_> =
+            way.iter().map(|uri| leading_host(uri).to_ascii_lowercase()).collect();
+        servers
+            .iter()
+            .flat_map(|server| self.nonces.known(&account.username, server))
             .filter(|key| account.realms.contains(&key.realm))
             .map(|key| Given { key, nonce: String::new(), cached: true, stale_rounds: 0 })
             .collect()
@@ -648,17 +651,15 @@ impl Redirect {
 impl Journey {
     /// Returns the host that leads the way by this candidate.
     fn authority(&self, candidate: Candidate) -> &str {
-        match candidate.proxy {
-            Some(at) => self.draft.proxies[at].host(),
-            None => self.target.host(),
-        }
+        leading_host(candidate.proxy.map_or(&self.target, |at| &self.draft.proxies[at]))
     }
 
-    /// Credentials go to servers of the user's choice: the account's domain, the configured proxies,
-    /// or what the presentity itself names; never to whoever a redirect named (SEC-05).
-    fn check_trust(&self, candidate: Candidate) -> Result<(), Refusal> {
-        let host = self.authority(candidate);
-        let is_chosen = candidate.proxy.is_some()
+    /// Credentials are for requests to servers of the user's choice: what the presentity itself
+    /// names, or the account's domain; never for whoever a redirect named (SEC-05). A proxy on the
+    /// way changes nothing: it would pass the stranger's challenge back and the answer on.
+    fn check_trust(&self) -> Result<(), Refusal> {
+        let host = leading_host(&self.target);
+        let is_chosen = host.eq_ignore_ascii_case(leading_host(&self.draft.presentity))
             || host.eq_ignore_ascii_case(self.draft.presentity.host())
             || self
                 .draft
@@ -669,12 +670,18 @@ impl Journey {
     }
 
     /// Tells a challenge worth answering from a rejection of what was just given.
-    fn judge(&self, challenges: Vec<auth::Challenge>) -> Result<Vec<auth::Challenge>, Refusal> {
+    fn judge(
+        &self,
+        challenges: Vec<auth::Challenge>,
+        candidate: Candidate,
+    ) -> Result<Vec<auth::Challenge>, Refusal> {
+        let server = self.authority(candidate).to_ascii_lowercase();
         for challenge in &challenges {
-            let given = self
-                .given
-                .iter()
-                .find(|g| g.key.kind == challenge.kind && g.key.realm == challenge.realm);
+            let given = self.given.iter().find(|given| {
+                given.key.kind == challenge.kind
+                    && given.key.realm == challenge.realm
+                    && *given.key.server == *server
+            });
             let Some(given) = given.filter(|given| !given.nonce.is_empty()) else { continue };
             let may_be_old =
                 challenge.stale && given.stale_rounds < MOST_STALE_ROUNDS || given.cached;

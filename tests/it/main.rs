@@ -14,6 +14,7 @@ mod program;
 mod publish;
 mod response;
 mod script;
+mod secrets;
 mod sockets;
 mod support;
 mod transaction;

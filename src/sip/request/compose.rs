@@ -13,12 +13,24 @@ use crate::sip::{
 impl Journey {
     /// Computes the credentials of this very request: the URI in them is its Request-URI, and each
     /// use of a nonce has a count of its own (7616 §3.4).
-    pub(super) fn credentials(&mut self, nonces: &Nonces, wire: &mut Wire) -> Vec<(Name, String)> {
+    pub(super) fn credentials(
+        &mut self,
+        candidate: Candidate,
+        nonces: &Nonces,
+        wire: &mut Wire,
+    ) -> Vec<(Name, String)> {
+        let is_trusted = self.check_trust().is_ok();
+        let authority = self.authority(candidate).to_ascii_lowercase();
         let Some(account) = &self.draft.account else { return Vec::new() };
         let uri = self.target.as_str();
         let body = self.draft.document.as_ref().map_or(&[][..], |document| &document.body);
         let mut rows = Vec::new();
         for given in &mut self.given {
+            given.nonce.clear();
+            // Whoever else the request went to has no business with them (SEC-05).
+            if !is_trusted || *given.key.server != *authority {
+                continue;
+            }
             let cnonce = wire.ids.token();
             if let Some(row) = nonces.credentials(&given.key, account, cnonce, METHOD, uri, body) {
                 given.nonce = nonces.nonce(&given.key).unwrap_or_default().to_owned();
