@@ -221,7 +221,7 @@ pub struct PublicationEvent {
 pub struct PublicationInfo {
     /// The canonical key.
     pub key: Key,
-    /// The presentity as the user wrote it.
+    /// The presentity as the user wrote it, a password masked.
     pub presentity_uri: Arc<str>,
     /// The event type as the user wrote it.
     pub event: Arc<str>,

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use super::ExtraHeaders;
-use crate::sip::message::{Uri, is_token};
+use crate::sip::message::{Uri, is_token, mask::without_passwords, value::end_of_quoted};
 
 /// The wanted state of one publication and how it is to be kept up.
 #[derive(Debug, Clone)]
@@ -105,9 +105,11 @@ impl fmt::Display for Owner {
 pub struct Key(Arc<str>);
 
 impl Key {
-    /// Builds the key of a publication.
+    /// Builds the key of a publication. Keys are shown in errors and lists, so a password is
+    /// masked; it says nothing about whose state it is.
     pub fn new(presentity: &Uri, event: &EventType, id: &str) -> Self {
-        Self(format!("{} {} {id}", presentity.canonical(), event.canonical()).into())
+        let presentity = presentity.canonical();
+        Self(format!("{} {} {id}", without_passwords(&presentity), event.canonical()).into())
     }
 
     /// Takes a key as `info().key` shows it.
@@ -136,7 +138,7 @@ impl fmt::Debug for Key {
 /// A body and its type, sent byte for byte.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Document {
-    /// The Content-Type value, checked to be one line.
+    /// The Content-Type value; [`has_media_type`](Self::has_media_type) checks it.
     pub content_type: Arc<str>,
     /// The octets.
     pub body: Bytes,
@@ -146,6 +148,18 @@ impl fmt::Debug for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Bodies hold persons' states and stay out of logs.
         write!(f, "Document({}, {} bytes)", self.content_type, self.body.len())
+    }
+}
+
+impl Document {
+    /// Returns whether the content type is a media type, perhaps with parameters, on one line.
+    pub fn has_media_type(&self) -> bool {
+        let (media_type, _) = self.content_type.split_once(';').unwrap_or((&self.content_type, ""));
+        !self.content_type.chars().any(char::is_control)
+            && media_type
+                .trim_matches(' ')
+                .split_once('/')
+                .is_some_and(|(main, sub)| is_token(main.as_bytes()) && is_token(sub.as_bytes()))
     }
 }
 
@@ -231,7 +245,11 @@ impl EventType {
     /// # Errors
     /// When the package or a parameter name is not a token, or a value is neither a token nor quoted.
     pub fn parse(text: &str) -> Result<Self, EventError> {
-        let text = text.trim();
+        // A line break between parameters would begin another header.
+        if text.chars().any(char::is_control) {
+            return Err(EventError(text.chars().take(60).collect()));
+        }
+        let text = text.trim_matches(' ');
         let package_len =
             text.find(';').map_or(text.len(), |semicolon| text[..semicolon].trim_end().len());
         let refused = || EventError(text.chars().take(60).collect());
@@ -241,12 +259,8 @@ impl EventType {
         let event = Self { text: text.into(), package_len };
         for parameter in event.parameters() {
             let (name, value) = parameter.ok_or_else(refused)?;
-            let quoted = |value: &str| {
-                value.len() >= 2
-                    && value.starts_with('"')
-                    && value.ends_with('"')
-                    && !value.chars().any(char::is_control)
-            };
+            let quoted =
+                |value: &str| value.starts_with('"') && end_of_quoted(value) == Some(value.len());
             if !is_token(name.as_bytes())
                 || value.is_some_and(|value| !is_token(value.as_bytes()) && !quoted(value))
             {
@@ -298,7 +312,7 @@ impl EventType {
                 false
             });
             rest = end.map(|end| &text[end + 1..]);
-            let parameter = text[..end.unwrap_or(text.len())].trim();
+            let parameter = text[..end.unwrap_or(text.len())].trim_matches(' ');
             if quoted {
                 return Some(None);
             }

@@ -5,12 +5,14 @@
 //! sleeps.
 
 use std::{
+    fmt,
     net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 
+use super::message::mask::Masked;
 use crate::command::{Command, PublicationEvent, Reply};
 
 /// Pairs a command with its reply; chosen by the caller.
@@ -53,8 +55,8 @@ impl Hop {
     }
 }
 
-impl std::fmt::Display for Hop {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Hop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
             "{}:{}",
@@ -70,7 +72,6 @@ pub fn is_reliable(transport: rsip::Transport) -> bool {
 }
 
 /// What happens to the core.
-#[derive(Debug)]
 pub enum Input<'a> {
     /// A user asks for something.
     Command(Ticket, Command),
@@ -94,7 +95,6 @@ pub enum Input<'a> {
 }
 
 /// What the core wants done, in order.
-#[derive(Debug)]
 pub enum Output {
     /// Open a flow to this hop; answer with `FlowOpened` or `FlowFailed`.
     Open { flow: FlowId, hop: Hop },
@@ -110,6 +110,69 @@ pub enum Output {
     Event(Event),
     /// Nothing more to do before this deadline.
     Timeout(Option<Deadline>),
+}
+
+// Messages hold credentials, so these two do not show them as they are.
+
+impl fmt::Debug for Input<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Command(ticket, command) => {
+                f.debug_tuple("Command").field(ticket).field(command).finish()
+            }
+            Self::Received { flow, source, message } => f
+                .debug_struct("Received")
+                .field("flow", flow)
+                .field("source", source)
+                .field("message", &Masked(message))
+                .finish(),
+            Self::FlowOpened { flow, local, remote } => f
+                .debug_struct("FlowOpened")
+                .field("flow", flow)
+                .field("local", local)
+                .field("remote", remote)
+                .finish(),
+            Self::FlowAccepted { flow, transport, local, remote } => f
+                .debug_struct("FlowAccepted")
+                .field("flow", flow)
+                .field("transport", transport)
+                .field("local", local)
+                .field("remote", remote)
+                .finish(),
+            Self::FlowFailed { flow, error } => {
+                f.debug_struct("FlowFailed").field("flow", flow).field("error", error).finish()
+            }
+            Self::Answer { query, records } => {
+                f.debug_struct("Answer").field("query", query).field("records", records).finish()
+            }
+            Self::Timeout => f.write_str("Timeout"),
+        }
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open { flow, hop } => {
+                f.debug_struct("Open").field("flow", flow).field("hop", hop).finish()
+            }
+            Self::Close { flow } => f.debug_struct("Close").field("flow", flow).finish(),
+            Self::Transmit { flow, to, message } => f
+                .debug_struct("Transmit")
+                .field("flow", flow)
+                .field("to", to)
+                .field("message", &Masked(message))
+                .finish(),
+            Self::Query { id, question } => {
+                f.debug_struct("Query").field("id", id).field("question", question).finish()
+            }
+            Self::Reply { ticket, outcome } => {
+                f.debug_struct("Reply").field("ticket", ticket).field("outcome", outcome).finish()
+            }
+            Self::Event(event) => f.debug_tuple("Event").field(event).finish(),
+            Self::Timeout(deadline) => f.debug_tuple("Timeout").field(deadline).finish(),
+        }
+    }
 }
 
 /// What a user or an operator may want to hear of.

@@ -159,20 +159,21 @@ impl Locator {
 
 /// Returns the transport a URI asks for, UDP when it asks for none (3263 §4.1).
 fn transport_of(uri: &Uri) -> Result<Transport, LocateError> {
+    let shown = || uri.as_ref().masked().into_owned();
     if !uri.is_sip() {
-        return Err(LocateError::NotSip(uri.to_string()));
+        return Err(LocateError::NotSip(shown()));
     }
     let wanted = uri.param("transport").map(str::to_ascii_lowercase);
     if uri.is_sips() {
         return Err(match wanted.as_deref() {
-            Some("udp") => LocateError::SipsOverUdp(uri.to_string()),
-            _ => LocateError::Transport(uri.to_string(), "TLS".into()),
+            Some("udp") => LocateError::SipsOverUdp(shown()),
+            _ => LocateError::Transport(shown(), "TLS".into()),
         });
     }
     match wanted.as_deref() {
         None | Some("udp") => Ok(Transport::Udp),
         Some("tcp") => Ok(Transport::Tcp),
-        Some(other) => Err(LocateError::Transport(uri.to_string(), other.to_ascii_uppercase())),
+        Some(other) => Err(LocateError::Transport(shown(), other.to_ascii_uppercase())),
     }
 }
 
@@ -205,7 +206,8 @@ pub(crate) fn check(uri: &Uri) -> Result<(), LocateError> {
 /// then reached as if it were sips itself (3261 §8.1.2).
 pub(crate) fn check_proxy(target: &Uri, proxy: &Uri) -> Result<(), LocateError> {
     if target.is_sips() && !proxy.is_sips() {
-        return Err(LocateError::InClear(target.to_string(), proxy.to_string()));
+        let shown = |uri: &Uri| uri.as_ref().masked().into_owned();
+        return Err(LocateError::InClear(shown(target), shown(proxy)));
     }
     Ok(())
 }

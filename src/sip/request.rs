@@ -523,7 +523,7 @@ impl Requests {
             if journey.draft.presentity.is_sips() && !contact.uri.is_sips() {
                 answer.note = Some(format!(
                     "the redirect to {} would leave TLS and is not followed",
-                    contact.uri
+                    contact.uri.masked()
                 ));
                 continue;
             }

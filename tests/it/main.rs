@@ -9,6 +9,7 @@ mod auth_choice;
 mod defence;
 mod incoming;
 mod layering;
+mod masking;
 mod oneshot;
 mod program;
 mod publish;

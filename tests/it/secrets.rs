@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use puad::sip::{Config, message::Uri};
+use puad::{
+    command::{EntityTag, EventType, ExtraHeaders, FailureKind, HeaderError},
+    sip::{Config, message::Uri},
+};
 
 use crate::support::{
     Sip,
@@ -161,6 +164,90 @@ fn sec_05_anonymous_is_not_tried() {
     world.run_for(secs(3600));
     assert_eq!(world.requests().len(), 1);
     assert!(!world.requests()[0].need("From").contains("anonymous"));
+}
+
+#[test]
+fn sec_08_header_values_with_line_breaks_are_refused() {
+    for value in ["a\r\nRoute: x", "a\nb", "a\rb", "a\0b", "\u{7f}", "a\u{b}b"] {
+        let refused = ExtraHeaders::new(vec![("X-A".into(), value.into())]);
+        assert_eq!(refused, Err(HeaderError::Value("X-A".into())), "{value:?}");
+    }
+    for name in ["", "X A", "X:A", "X\r\nB", "X\0", "X\u{e4}"] {
+        let refused = ExtraHeaders::new(vec![(name.into(), "a".into())]);
+        assert_eq!(refused, Err(HeaderError::Name(name.into())), "{name:?}");
+    }
+    assert!(ExtraHeaders::from_lines("X-A: a\0b").is_err());
+    assert!(ExtraHeaders::from_lines("X-A: a\rRoute: x").is_err());
+}
+
+#[test]
+fn sec_08_headers_of_the_core_cannot_be_set() {
+    let names = "Via v From f To t Contact m Call-ID i CSeq Max-Forwards Route Record-Route Event o \
+        Expires SIP-If-Match Content-Length l Content-Type c Content-Encoding e \
+        Content-Disposition Content-Language Content-Anything Authorization Proxy-Authorization";
+    for name in names.split_whitespace() {
+        for name in [name.to_owned(), name.to_ascii_lowercase(), name.to_ascii_uppercase()] {
+            let refused = ExtraHeaders::new(vec![(name.clone(), "a".into())]);
+            assert_eq!(refused, Err(HeaderError::Reserved(name.clone())));
+            assert!(ExtraHeaders::from_lines(&format!("{name} : a\n")).is_err(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn sec_08_an_event_cannot_carry_a_line_break() {
+    for event in [
+        "presence\r\nRoute: <sip:x>",
+        "dialog;\r\nx=1",
+        "dialog;x\r\n;y",
+        "dialog;x=\r\n1",
+        "dialog;x=1\r\n;y",
+        "dialog;x=\"a\r\nb\"",
+        "dialog;x=\"a\"b\"c\"",
+        "dialog\0",
+    ] {
+        assert!(EventType::parse(event).is_err(), "{event:?}");
+    }
+}
+
+#[test]
+fn sec_08_a_uri_cannot_leave_its_brackets() {
+    for uri in [
+        "sip:a@x>\r\nRoute: <sip:y",
+        "sip:a@x>;tag=1",
+        "sip:a@x\r\n",
+        "sip:a\0@x",
+        "sip:a@x;p=\"",
+        "sip:a b@x",
+        "tel:1>",
+        "pres:a@x\n",
+    ] {
+        assert!(Uri::parse(uri).is_err(), "{uri:?}");
+    }
+}
+
+#[test]
+fn sec_08_an_entity_tag_cannot_carry_anything_but_a_token() {
+    for tag in ["", "a b", "a\r\nRoute: x", "\"a\"", "a,b", "a\0"] {
+        assert!(EntityTag::parse(tag).is_err(), "{tag:?}");
+    }
+}
+
+#[test]
+fn sec_08_a_content_type_must_be_a_media_type() {
+    let mut world = World::granting(600);
+    for content_type in ["a/b\r\nRoute: <sip:x>", "a/b;\r\nx=1", "", "text", "a/", "a b/c", "a/b\0"]
+    {
+        let ticket = world.publish(publish("sip:a@192.0.2.1", "presence", content_type, "x"));
+        let failure = world.outcome(ticket).expect_err(content_type);
+        assert_eq!(failure.kind, FailureKind::Usage);
+        assert!(failure.message.starts_with("content_type: "), "{failure}");
+    }
+    assert!(world.sent.is_empty() && world.infos().is_empty());
+    for content_type in ["a/b", "application/pidf+xml;charset=\"UTF-8\"", "text/plain ; x=1"] {
+        let ticket = world.publish(publish("sip:a@192.0.2.1", "presence", content_type, "x"));
+        world.outcome(ticket).expect(content_type);
+    }
 }
 
 /// Random parts of requests.

@@ -2,10 +2,12 @@
 //!
 //! Reads Content-Length and nothing else of a message.
 
+use std::fmt;
+
 use bytes::{Buf, BytesMut};
 use memchr::memchr;
 
-use super::{Index, Message, ParseError};
+use super::{Index, Message, ParseError, mask::Masked};
 use crate::sip::config::Limits;
 
 /// What a datagram holds.
@@ -54,7 +56,7 @@ pub fn datagram<'a>(index: &'a mut Index, bytes: &'a [u8], limits: &Limits) -> D
 }
 
 /// Cuts a stream into messages.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Decoder {
     buffer: BytesMut,
     /// Up to here no end of a head was found.
@@ -74,6 +76,12 @@ pub enum Piece {
     Fatal(BytesMut, ParseError),
     /// Nothing more before further bytes arrive.
     Incomplete,
+}
+
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Decoder").field(&Masked(&self.buffer)).finish()
+    }
 }
 
 impl Decoder {

@@ -8,6 +8,7 @@
 pub mod convert;
 pub mod frame;
 pub mod index;
+pub mod mask;
 mod name;
 pub mod print;
 pub mod uri;

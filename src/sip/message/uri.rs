@@ -426,7 +426,7 @@ impl fmt::Display for UriRef<'_> {
 
 impl Parts {
     fn parse(text: &str) -> Result<Self, UriError> {
-        let shown = || text.chars().take(80).collect::<String>();
+        let shown = || super::mask::without_password(text).chars().take(80).collect::<String>();
         if text.len() > 65_000 {
             return Err(UriError::TooLong(text.len()));
         }

@@ -364,7 +364,7 @@ fn trim(text: &str) -> &str {
 }
 
 /// Returns where a quoted string that starts the text ends.
-fn end_of_quoted(text: &str) -> Option<usize> {
+pub(crate) fn end_of_quoted(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let mut i = 1;
     while i < bytes.len() {

@@ -117,6 +117,13 @@ impl Publications {
         if self.stop.is_some() {
             return Err(Failure::new(FailureKind::Closed, "puad is stopping"));
         }
+        if let Some(document) = publish.document.as_ref().filter(|d| !d.has_media_type()) {
+            let message = format!(
+                "content_type: {:?} is not a media type such as \"application/pidf+xml\"",
+                document.content_type
+            );
+            return Err(Failure::new(FailureKind::Usage, message));
+        }
         let account = find_account(wire, publish)?;
         let proxies = self.proxies(publish, account.as_deref())?;
         let key = publish.key();
@@ -699,7 +706,7 @@ impl Publications {
         };
         PublicationInfo {
             key: publication.key.clone(),
-            presentity_uri: publication.wanted.presentity.text().clone(),
+            presentity_uri: publication.wanted.presentity.as_ref().masked().into(),
             event: publication.wanted.event.as_str().into(),
             id: id.into(),
             owner: publication.owner.clone(),

@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::Timing;
-use crate::sip::io::{Deadline, Timer};
+use crate::sip::{
+    io::{Deadline, Timer},
+    message::mask::Kept,
+};
 
 /// One request on its way to one hop.
 #[derive(Debug)]
@@ -26,12 +29,12 @@ pub struct ClientTransaction {
 #[derive(Debug)]
 enum State {
     Trying {
-        message: Bytes,
+        message: Kept,
         e: Option<TimerE>,
         f: Instant,
     },
     Proceeding {
-        message: Bytes,
+        message: Kept,
         e: Option<TimerE>,
         f: Instant,
     },
@@ -71,7 +74,7 @@ impl ClientTransaction {
     /// Starts a transaction whose first transmission goes out now.
     pub fn new(now: Instant, message: Bytes, reliable: bool, timing: &Timing) -> Self {
         let e = (!reliable).then(|| TimerE { at: now + timing.t1, interval: timing.t1 });
-        Self { state: State::Trying { message, e, f: now + timing.timer_f() } }
+        Self { state: State::Trying { message: Kept(message), e, f: now + timing.timer_f() } }
     }
 
     /// Takes a response that matches this transaction.
@@ -116,12 +119,12 @@ impl ClientTransaction {
             State::Trying { message, e: Some(e), .. } if e.at <= now => {
                 e.interval = (e.interval * 2).min(timing.t2);
                 e.advance(now);
-                Some(Action::Retransmit(message.clone()))
+                Some(Action::Retransmit(message.0.clone()))
             }
             State::Proceeding { message, e: Some(e), .. } if e.at <= now => {
                 e.interval = timing.t2;
                 e.advance(now);
-                Some(Action::Retransmit(message.clone()))
+                Some(Action::Retransmit(message.0.clone()))
             }
             State::Orphaned { until } if *until <= now => {
                 self.state = State::Terminated;

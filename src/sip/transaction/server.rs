@@ -8,7 +8,10 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::Timing;
-use crate::sip::io::{Deadline, Timer};
+use crate::sip::{
+    io::{Deadline, Timer},
+    message::mask::Kept,
+};
 
 /// One request that was received.
 #[derive(Debug)]
@@ -26,8 +29,8 @@ pub struct ServerTransaction {
 #[derive(Debug)]
 enum State {
     Trying { gate: Instant, give_up: Instant },
-    Proceeding { trying: Bytes, give_up: Instant },
-    Completed { response: Bytes, j: Instant },
+    Proceeding { trying: Kept, give_up: Instant },
+    Completed { response: Kept, j: Instant },
     Terminated,
 }
 
@@ -63,7 +66,7 @@ impl ServerTransaction {
                 self.state = if self.reliable {
                     State::Terminated
                 } else {
-                    State::Completed { response: response.clone(), j: now + timing.timer_f() }
+                    State::Completed { response: Kept(response.clone()), j: now + timing.timer_f() }
                 };
                 Some(Action::Send(response))
             }
@@ -74,7 +77,7 @@ impl ServerTransaction {
     /// Notes the bytes of the 100 that was sent.
     pub fn trying_sent(&mut self, trying: Bytes) {
         if let State::Trying { give_up, .. } = self.state {
-            self.state = State::Proceeding { trying, give_up };
+            self.state = State::Proceeding { trying: Kept(trying), give_up };
         }
     }
 
@@ -82,8 +85,8 @@ impl ServerTransaction {
     pub fn handle_repeat(&self) -> Option<Action> {
         match &self.state {
             State::Trying { .. } | State::Terminated => None,
-            State::Proceeding { trying, .. } => Some(Action::Send(trying.clone())),
-            State::Completed { response, .. } => Some(Action::Send(response.clone())),
+            State::Proceeding { trying, .. } => Some(Action::Send(trying.0.clone())),
+            State::Completed { response, .. } => Some(Action::Send(response.0.clone())),
         }
     }
 
