@@ -198,9 +198,14 @@ impl EntityTag {
     /// Takes a token as it is.
     ///
     /// # Errors
-    /// When the text is empty, longer than 2,048 bytes, or not a token.
+    /// When the text is empty, longer than 2,048 bytes, or not a token; and for `*`, which some
+    /// servers read as any tag.
     pub fn parse(text: &str) -> Result<Self, TagError> {
-        if text.is_empty() || text.len() > Self::LONGEST || !is_token(text.as_bytes()) {
+        if text.is_empty()
+            || text.len() > Self::LONGEST
+            || !is_token(text.as_bytes())
+            || text == "*"
+        {
             return Err(TagError(text.chars().take(40).collect()));
         }
         Ok(Self(text.into()))

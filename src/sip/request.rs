@@ -465,6 +465,8 @@ impl Requests {
             423 => match answer.min_expires {
                 Some(least)
                     if least > journey.draft.expires
+                        // A removal asks for zero, and nothing longer removes.
+                        && journey.draft.expires > 0
                         && !journey.has_raised_expires
                         && journey.budget > 0 =>
                 {

@@ -65,6 +65,8 @@ pub(crate) struct Publication {
     pub(crate) wanted: Wanted,
     /// Counts what was wanted, one after the other.
     pub(crate) revision: u32,
+    /// The revision that brought the newest state; later ones asked for a refresh of it.
+    content: u32,
     /// The revision the server has.
     up: u32,
     pub(crate) state: State,
@@ -72,8 +74,8 @@ pub(crate) struct Publication {
     attempt: u32,
     /// Whether the next success means that lost state is back.
     is_recovering: bool,
-    /// A refresh was asked for.
-    is_refresh_due: bool,
+    /// The shortest lifetime the server takes, once a 423 has told.
+    least_expires: u32,
     last_sent: Option<Instant>,
     pub(crate) last: Last,
 }
@@ -86,6 +88,8 @@ pub(crate) struct Wanted {
     pub(crate) document: Option<Document>,
     pub(crate) extra_headers: ExtraHeaders,
     pub(crate) proxies: Arc<[Uri]>,
+    /// The proxies were named by a call, not by the configuration.
+    pub(crate) has_own_proxies: bool,
     pub(crate) account: Option<Arc<Account>>,
     pub(crate) expires: u32,
     pub(crate) min_interval: Duration,
@@ -134,7 +138,7 @@ pub(crate) enum State {
     /// Something is to be sent as soon as the lane lets it.
     Due { held: Option<Held> },
     /// A PUBLISH waits for its final response.
-    InFlight { held: Option<Held>, operation: Kind, revision: u32 },
+    InFlight { held: Option<Held>, sent: Sent },
     /// Up; nothing to do before `refresh_at`.
     Published { held: Held, refresh_at: Instant },
     /// Up, but nobody can name it: a new Initial when it has run out (PUB-21).
@@ -143,6 +147,26 @@ pub(crate) enum State {
     Waiting { held: Option<Held>, until: Instant, why: Why },
     /// Attempts have stopped until somebody asks again.
     Failed { held: Option<Held> },
+}
+
+/// What left.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sent {
+    operation: Kind,
+    pub(crate) revision: u32,
+    /// It brings a state that the server does not have yet.
+    is_news: bool,
+    /// Seconds asked for.
+    expires: u32,
+}
+
+/// What a decision needs besides the publication itself.
+#[derive(Debug)]
+pub(crate) struct Around<'a> {
+    pub(crate) ids: &'a mut Ids,
+    /// See [`retry::backoff`].
+    pub(crate) crowd: usize,
+    pub(crate) timer_f: Duration,
 }
 
 /// An operation without what it carries.
@@ -194,43 +218,38 @@ impl Publication {
             owner: publish.owner.clone(),
             wanted,
             revision: 0,
+            content: 0,
             up: 0,
             state: State::Due { held: None },
             attempt: 0,
             is_recovering: false,
-            is_refresh_due: false,
+            least_expires: 0,
             last_sent: None,
             last: Last::default(),
         }
     }
 
     /// Takes a newer wanted state; returns whether a request is due now.
-    pub(crate) fn want(
-        &mut self,
-        now: Instant,
-        wanted: Wanted,
-        entity_tag: Option<EntityTag>,
-    ) -> Next {
-        let is_new = wanted.gone != self.wanted.gone
-            || wanted.document != self.wanted.document
-            || wanted.extra_headers != self.wanted.extra_headers
+    pub(crate) fn want(&mut self, now: Instant, wanted: Wanted, publish: &Publish) -> Next {
+        // Without a body the call refreshes what is up, or what is on its way there.
+        let is_new = publish.document.is_some()
+            || wanted.gone != self.wanted.gone
+            || wanted.document.is_none() && wanted.extra_headers != self.wanted.extra_headers
             || self.revision == 0;
-        let has_document = wanted.document.is_some();
         self.wanted = wanted;
         self.revision += 1;
-        // Without anything new the call is a refresh of what is up.
-        self.is_refresh_due = !is_new || !has_document;
-        let held = self.live(now).or_else(|| {
-            // How long state from elsewhere still lives is not known; a removal must not wait for it.
-            let lifetime = if self.wanted.gone { 3600 } else { self.wanted.expires };
-            let expires_at = now + Duration::from_secs(lifetime.into());
-            entity_tag.map(|entity_tag| Held { entity_tag, expires_at, is_given: true })
+        if is_new {
+            self.content = self.revision;
+        }
+        let held = self.usable(now).or_else(|| {
+            let lifetime = Duration::from_secs(self.wanted.expires.max(FOREIGN_TAG).into());
+            let entity_tag = publish.entity_tag.clone()?;
+            Some(Held { entity_tag, expires_at: now + lifetime, is_given: true })
         });
-        match &self.state {
+        match &mut self.state {
             State::InFlight { .. } => Next::Rest,
-            State::Waiting { until, why: Why::BackOff, .. }
-                if *until > now && !self.wanted.gone =>
-            {
+            State::Waiting { held: kept, until, why: Why::BackOff } if *until > now => {
+                *kept = held;
                 Next::Rest
             }
             State::Due { .. }
@@ -241,11 +260,28 @@ impl Publication {
         }
     }
 
+    /// Takes a newer wanted state that is the one already on its way: nothing more need be sent.
+    /// Returns false when it is not.
+    pub(crate) fn join(&mut self, wanted: &Wanted) -> bool {
+        let is_same = !self.wanted.gone
+            && self.wanted.document == wanted.document
+            && self.wanted.extra_headers == wanted.extra_headers;
+        let is_on_its_way = match &self.state {
+            State::Due { .. } | State::InFlight { .. } | State::Waiting { .. } => true,
+            State::Published { .. } | State::Untagged { .. } | State::Failed { .. } => false,
+        };
+        is_same && is_on_its_way && self.revision > 0
+    }
+
     /// Takes the wish that the state be gone; what is to be removed is there, or on its way.
-    pub(crate) fn want_removal(&mut self, now: Instant) -> Next {
+    /// `at_once`: a back-off does not hold it.
+    pub(crate) fn want_removal(&mut self, now: Instant, at_once: bool) -> Next {
         self.revision += 1;
         match &self.state {
             State::InFlight { .. } => Next::Rest,
+            State::Waiting { until, why: Why::BackOff, .. } if *until > now && !at_once => {
+                Next::Rest
+            }
             State::Due { .. }
             | State::Published { .. }
             | State::Untagged { .. }
@@ -260,7 +296,6 @@ impl Publication {
     /// Asks for a refresh of what is up.
     pub(crate) fn want_refresh(&mut self, now: Instant) -> Next {
         self.revision += 1;
-        self.is_refresh_due = true;
         match &self.state {
             State::InFlight { .. } => Next::Rest,
             State::Waiting { until, why: Why::BackOff, .. } if *until > now => Next::Rest,
@@ -269,23 +304,41 @@ impl Publication {
             | State::Untagged { .. }
             | State::Waiting { .. }
             | State::Failed { .. } => {
-                let held = self.live(now);
+                let held = self.usable(now);
                 self.due(now, held)
             }
         }
     }
 
+    /// Returns what the next operation builds on. After a final failure a call starts over with an
+    /// Initial; only a removal, or a refresh without a document, still needs the tag.
+    fn usable(&self, now: Instant) -> Option<Held> {
+        let can_start_over =
+            !self.wanted.gone && (self.wanted.document.is_some() || self.wanted.allow_empty);
+        self.live(now).filter(|_| !(can_start_over && matches!(self.state, State::Failed { .. })))
+    }
+
     /// Turns to `Due`, unless the interval between two PUBLISHes holds it back.
     fn due(&mut self, now: Instant, held: Option<Held>) -> Next {
-        if let Some(until) = self.last_sent.map(|sent| sent + self.wanted.min_interval)
-            && until > now
-            && !self.wanted.gone
-        {
+        if let Some(mut until) = self.interval_end(now) {
+            // A refresh that falls due before keeps the state up, and takes the newest along.
+            if let State::Published { refresh_at: earlier, .. }
+            | State::Waiting { until: earlier, why: Why::Interval, .. } = &self.state
+            {
+                until = until.min(*earlier);
+            }
             self.state = State::Waiting { held, until, why: Why::Interval };
             return Next::Rest;
         }
         self.state = State::Due { held };
         Next::Enter
+    }
+
+    /// Returns the end of the interval that holds the next PUBLISH back.
+    pub(crate) fn interval_end(&self, now: Instant) -> Option<Instant> {
+        self.last_sent
+            .map(|sent| sent + self.wanted.min_interval)
+            .filter(|until| *until > now && !self.wanted.gone)
     }
 
     /// Returns what to send, now that the lane is ours; `None` when nothing is left to do.
@@ -313,7 +366,7 @@ impl Publication {
             (Some(held), None) => Some(Operation::Refresh { entity_tag: held.entity_tag.clone() }),
             (Some(held), Some(document)) => {
                 let entity_tag = held.entity_tag.clone();
-                let is_changed = self.up != self.revision && !self.is_refresh_due || held.is_given;
+                let is_changed = self.up < self.content || held.is_given;
                 if is_changed || self.wanted.refresh == RefreshWith::Body {
                     Some(Operation::Modify { entity_tag, document })
                 } else {
@@ -334,14 +387,17 @@ impl Publication {
             }
             Operation::Remove { entity_tag } => (Kind::Remove, Some(entity_tag), None),
         };
-        self.state = State::InFlight { held, operation: kind, revision: self.revision };
+        // What a foreign tag names is up already when it is only refreshed.
+        let is_news = self.up < self.content && !(kind == Kind::Refresh && self.up == 0);
+        let expires = if kind == Kind::Remove { 0 } else { self.asked(now) };
+        let sent = Sent { operation: kind, revision: self.revision, is_news, expires };
+        self.state = State::InFlight { held, sent };
         self.last_sent = Some(now);
-        self.is_refresh_due = false;
         self.last.requests += 1;
         Draft {
             presentity: self.wanted.presentity.clone(),
             event: self.wanted.event.as_str().into(),
-            expires: if kind == Kind::Remove { 0 } else { self.asked(now) },
+            expires,
             entity_tag,
             document,
             extra_headers: self.wanted.extra_headers.clone(),
@@ -350,36 +406,38 @@ impl Publication {
         }
     }
 
-    /// Returns the lifetime to ask for: what the user says, or what is left of the wanted one.
+    /// Returns the lifetime to ask for: what the user says, or what is left of the wanted one, and
+    /// no less than the server takes.
     fn asked(&self, now: Instant) -> u32 {
         let left = self.wanted.until.map_or(u32::MAX, |until| {
             let left = until.saturating_duration_since(now);
             // Rounded up: a second too long at the server is better than a gap.
             (left.as_millis().div_ceil(1000)).try_into().unwrap_or(u32::MAX)
         });
-        self.wanted.expires.min(left.max(1))
+        self.wanted.expires.min(left.max(1)).max(self.least_expires)
     }
 
-    /// Takes the outcome of the request in flight. `crowd`: see [`retry::backoff`].
+    /// Takes the outcome of the request in flight.
     pub(crate) fn handle_final(
         &mut self,
         now: Instant,
         outcome: &Final,
-        ids: &mut Ids,
-        crowd: usize,
+        around: Around<'_>,
     ) -> Option<Outcome> {
-        let State::InFlight { held, operation, revision } = &mut self.state else { return None };
-        let (held, operation, revision) = (held.take(), *operation, *revision);
+        let State::InFlight { held, sent } = &mut self.state else { return None };
+        let (held, sent) = (held.take(), *sent);
+        let Sent { operation, revision, .. } = sent;
         let held = held.filter(|held| held.expires_at > now);
         let (verdict, failure) = match outcome {
             Final::Answer(answer) => {
                 self.last.status = Some(answer.code);
                 self.last.reason = Some(answer.reason.clone());
+                if operation != Kind::Remove && answer.asked > sent.expires {
+                    self.least_expires = answer.asked;
+                }
                 match answer.code {
                     200..=299 => {
-                        return Some(
-                            self.handle_success(now, answer, operation, revision, ids, crowd),
-                        );
+                        return Some(self.handle_success(now, answer, sent, around));
                     }
                     // A compositor that does not know the shape of a foreign tag says 500, not 412.
                     500 if operation != Kind::Remove
@@ -397,7 +455,7 @@ impl Publication {
             // What should be removed is not there: done (3903 §5).
             (Verdict::StartOver, Kind::Remove) => return Some(self.ended(revision)),
             (Verdict::StartOver, Kind::Refresh | Kind::Modify) if can_start_over => {
-                self.is_recovering = true;
+                self.is_recovering |= self.up > 0;
                 let next = if self.wanted.gone { Next::End } else { Next::Enter };
                 self.state = State::Due { held: None };
                 let result = self.wanted.gone.then_some(Ok(()));
@@ -409,18 +467,17 @@ impl Publication {
             (Verdict::StartOver, Kind::Refresh | Kind::Modify) => Verdict::Final,
             (verdict, _) => verdict,
         };
-        Some(self.handle_failure(now, verdict, failure, operation, revision, held, ids, crowd))
+        Some(self.handle_failure(now, verdict, failure, sent, held, around))
     }
 
     fn handle_success(
         &mut self,
         now: Instant,
         answer: &Answer,
-        operation: Kind,
-        revision: u32,
-        ids: &mut Ids,
-        crowd: usize,
+        sent: Sent,
+        around: Around<'_>,
     ) -> Outcome {
+        let Sent { operation, revision, is_news, .. } = sent;
         if operation == Kind::Remove {
             return self.ended(revision);
         }
@@ -430,38 +487,30 @@ impl Publication {
         if grant == 0 {
             let mut failure = answer.failure();
             failure.message.push_str(": the server granted 0 s, so nothing is up");
-            return self.handle_failure(
-                now,
-                Verdict::Retry,
-                failure,
-                operation,
-                revision,
-                None,
-                ids,
-                crowd,
-            );
+            return self.handle_failure(now, Verdict::Retry, failure, sent, None, around);
         }
-        let is_first = self.up == 0;
-        let was_up = !is_first && self.up == revision;
         self.up = revision;
         self.attempt = 0;
         let lifetime = Duration::from_secs(grant.into());
         let expires_at = now + lifetime;
-        let change = match (std::mem::take(&mut self.is_recovering), operation, was_up) {
-            (true, _, _) => Change::Recovered,
-            (false, Kind::Refresh, _) | (false, Kind::Modify, true) => Change::Refreshed,
-            (false, Kind::Initial | Kind::Modify | Kind::Remove, _) => Change::Published,
+        let change = match (std::mem::take(&mut self.is_recovering), operation) {
+            (true, _) => Change::Recovered,
+            (false, Kind::Refresh | Kind::Modify) if !is_news => Change::Refreshed,
+            (false, Kind::Initial | Kind::Refresh | Kind::Modify | Kind::Remove) => {
+                Change::Published
+            }
         };
         self.last.failure = None;
         let mut warning = None;
         self.state = match answer.entity_tag.clone() {
             Some(entity_tag) => {
                 let held = Held { entity_tag, expires_at, is_given: false };
-                State::Published { held, refresh_at: now + refresh_after(lifetime, ids) }
+                let refresh_at = now + refresh_after(lifetime, around.timer_f, around.ids);
+                State::Published { held, refresh_at }
             }
             None => {
                 let mut failure = answer.failure();
-                failure.message.push_str(": no entity-tag in the answer, so the state cannot be refreshed; it is published anew when it has run out");
+                failure.message.push_str(": no entity-tag that puad can use in the answer, so the state cannot be refreshed; it is published anew when it has run out");
                 warning = Some(failure);
                 State::Untagged { expires_at }
             }
@@ -470,47 +519,53 @@ impl Publication {
         Outcome { revision, result: Some(Ok(())), change: Some(change), warning, next }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the whole of one outcome")]
     fn handle_failure(
         &mut self,
         now: Instant,
         verdict: Verdict,
         mut failure: Failure,
-        operation: Kind,
-        revision: u32,
+        sent: Sent,
         held: Option<Held>,
-        ids: &mut Ids,
-        crowd: usize,
+        around: Around<'_>,
     ) -> Outcome {
+        let Sent { operation, revision, .. } = sent;
         self.last.failures += 1;
         self.is_recovering |= self.up > 0;
-        let is_last =
-            !self.wanted.maintain || verdict == Verdict::Final && operation == Kind::Remove;
+        let is_refused_removal =
+            verdict == Verdict::Final && operation == Kind::Remove && self.wanted.gone;
         let (change, next) = match verdict {
-            _ if is_last => {
+            _ if !self.wanted.maintain || is_refused_removal => {
                 self.state = State::Failed { held };
-                (Change::Failed, Next::End)
+                (Some(Change::Failed), Next::End)
+            }
+            // It shall be gone, and nothing is left that could be named.
+            _ if self.wanted.gone && held.is_none() => {
+                failure.retry_after = None;
+                self.state = State::Failed { held };
+                (None, Next::End)
             }
             Verdict::Retry | Verdict::StartOver => {
                 self.attempt += 1;
-                let wait = retry::backoff(ids, self.attempt, failure.retry_after, crowd);
+                let retry_after = failure.retry_after;
+                let wait = retry::backoff(around.ids, self.attempt, retry_after, around.crowd);
                 failure.retrying = true;
                 failure.retry_after = Some(wait);
                 self.state = State::Waiting { held, until: now + wait, why: Why::BackOff };
-                (Change::Retrying, self.after(now))
+                (Some(Change::Retrying), self.after(now))
             }
             Verdict::Final => {
                 failure.retry_after = None;
                 self.state = State::Failed { held };
-                (Change::Failed, self.after(now))
+                (Some(Change::Failed), self.after(now))
             }
         };
         self.last.failure = Some(Box::new(failure.clone()));
-        Outcome { revision, result: Some(Err(failure)), change: Some(change), warning: None, next }
+        Outcome { revision, result: Some(Err(failure)), change, warning: None, next }
     }
 
     fn ended(&mut self, revision: u32) -> Outcome {
         self.state = State::Failed { held: None };
+        self.last.expires = None;
         // A newer publish may have come while the Remove was under way.
         let next = if self.wanted.gone { Next::End } else { self.start_over() };
         Outcome {
@@ -533,13 +588,12 @@ impl Publication {
         if !self.wanted.maintain {
             return Next::End;
         }
-        let is_newer = self.revision != self.up || self.is_refresh_due;
+        let is_newer = self.revision != self.up;
         match &self.state {
             State::Published { .. } | State::Untagged { .. } if is_newer => {
                 let held = self.live(now);
                 self.due(now, held)
             }
-            State::Waiting { .. } if self.wanted.gone && self.live(now).is_none() => Next::End,
             State::Due { .. }
             | State::InFlight { .. }
             | State::Published { .. }
@@ -575,7 +629,6 @@ impl Publication {
         }
         match &self.state {
             State::Published { refresh_at, .. } if *refresh_at <= now => {
-                self.is_refresh_due = true;
                 self.state = State::Due { held: self.live(now) };
                 Next::Enter
             }
@@ -697,20 +750,26 @@ impl Wanted {
         publish: &Publish,
         account: Option<Arc<Account>>,
         proxies: Arc<[Uri]>,
-        kept: Option<&Document>,
+        kept: Option<&Self>,
     ) -> Self {
         let package = package(publish.event.package());
-        let expires = publish.expires.as_secs().try_into().unwrap_or(u32::MAX);
+        // Rounded up: half a second asks for something, and only zero for removal.
+        let expires = publish.expires.as_millis().div_ceil(1000).try_into().unwrap_or(u32::MAX);
+        let own_proxies =
+            kept.filter(|kept| publish.outbound_proxy.is_empty() && kept.has_own_proxies);
         Self {
             presentity: publish.presentity.clone(),
             event: publish.event.clone(),
-            document: publish.document.clone().or_else(|| kept.cloned()),
+            document: publish.document.clone().or_else(|| kept?.document.clone()),
             extra_headers: publish.extra_headers.clone(),
-            proxies,
+            has_own_proxies: own_proxies.is_some() || !publish.outbound_proxy.is_empty(),
+            proxies: own_proxies.map_or(proxies, |kept| kept.proxies.clone()),
             account,
             expires,
             min_interval: publish.min_interval,
             until: match publish.lifetime {
+                // A removal is driven until it is done.
+                _ if expires == 0 => None,
                 Lifetime::Forever => None,
                 Lifetime::For(lifetime) => now.checked_add(lifetime),
             },
@@ -723,12 +782,15 @@ impl Wanted {
     }
 }
 
-/// Returns when a grant is refreshed: at a point of 50 to 80 % of it, and for grants above 128 s
+/// Returns when a grant is refreshed: at a point of 50 to 80 % of it, and for grants above 4·64·T1
 /// early enough for a whole failed transaction and one more.
-fn refresh_after(grant: Duration, ids: &mut Ids) -> Duration {
-    const TRANSACTION: Duration = Duration::from_secs(64);
+fn refresh_after(grant: Duration, timer_f: Duration, ids: &mut Ids) -> Duration {
+    let room = timer_f * 2;
     let latest = grant.mul_f64(0.8);
-    let latest = if grant > TRANSACTION * 2 { latest.min(grant - TRANSACTION) } else { latest };
+    let latest = if grant > room * 2 { latest.min(grant - room) } else { latest };
     let earliest = grant.mul_f64(0.5).min(latest);
     earliest + (latest - earliest).mul_f64(ids.spread())
 }
+
+/// How long a foreign tag is believed in when it is only to be removed, in seconds.
+const FOREIGN_TAG: u32 = 60;

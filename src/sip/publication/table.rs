@@ -12,7 +12,7 @@ use std::{
 use slab::Slab;
 
 use super::{
-    Next, Outcome, Publication, State, Wanted, Why,
+    Around, Next, Outcome, Publication, State, Wanted, Why,
     lane::{Lanes, Turn},
 };
 use crate::{
@@ -140,8 +140,7 @@ impl Publications {
         };
         let entry = &mut self.entries[at];
         let publication = &mut entry.publication;
-        let kept = publication.wanted.document.clone();
-        let wanted = Wanted::new(now, publish, account, proxies, kept.as_ref());
+        let wanted = Wanted::new(now, publish, account, proxies, Some(&publication.wanted));
         let live = publication.live(now).is_some();
         if wanted.document.is_none()
             && !wanted.allow_empty
@@ -157,20 +156,25 @@ impl Publications {
                 "body: the first publish of a key needs a document",
             ));
         }
-        let is_same = publish.skip_unchanged && publish.document.is_some();
-        if is_same && publication.is_up(publish.document.as_ref(), &publish.extra_headers) {
-            publication.wanted = wanted;
-            let published = self.published(at, false);
-            self.schedule(wire, at);
-            return Ok(Some(published));
+        if publish.skip_unchanged && publish.document.is_some() && !wanted.gone {
+            if publication.is_up(publish.document.as_ref(), &publish.extra_headers) {
+                publication.wanted = wanted;
+                let published = self.published(at, false);
+                self.schedule(wire, at);
+                return Ok(Some(published));
+            }
+            if publication.join(&wanted) {
+                publication.wanted = wanted;
+                return self.admit(now, wire, ticket, at, publish.timeout, Next::Rest);
+            }
         }
         let is_in_flight = matches!(publication.state, State::InFlight { .. });
-        let is_named = live || publish.entity_tag.is_some();
-        if wanted.gone && !is_named && !is_in_flight {
-            self.end(now, wire, at, true);
+        if wanted.gone && !live && !is_in_flight && publish.entity_tag.is_none() {
+            publication.wanted.gone = true;
+            self.end(wire, at, true);
             return Ok(Some(nothing_there(publish.key())));
         }
-        let next = publication.want(now, wanted, publish.entity_tag.clone());
+        let next = publication.want(now, wanted, publish);
         self.admit(now, wire, ticket, at, publish.timeout, next)
     }
 
@@ -195,6 +199,14 @@ impl Publications {
             );
         };
         let answer = check_owner(&self.entries[at].publication, owner).and_then(|()| {
+            let publication = &self.entries[at].publication;
+            let can_start_over =
+                publication.wanted.document.is_some() || publication.wanted.allow_empty;
+            if !can_start_over && publication.live(now).is_none() {
+                let message = "its state has run out and there is no document to publish anew";
+                let failure = Failure::new(FailureKind::NotFound, message);
+                return Err(self.describe(at, &failure));
+            }
             let next = self.entries[at].publication.want_refresh(now);
             self.admit(now, wire, ticket, at, timeout, next)
         });
@@ -220,21 +232,22 @@ impl Publications {
         if let Err(failure) = check_owner(publication, owner) {
             return reply(wire, ticket, Err(failure));
         }
-        match self.want_gone(now, at) {
+        match self.want_gone(now, at, false) {
             Some(next) => {
                 if let Some(answer) = self.admit(now, wire, ticket, at, timeout, next).transpose() {
                     reply(wire, ticket, answer);
                 }
             }
             None => {
-                self.end(now, wire, at, true);
+                self.entries[at].publication.wanted.gone = true;
+                self.end(wire, at, true);
                 reply(wire, ticket, Ok(nothing_there(key.clone())));
             }
         }
     }
 
     /// Turns the wanted state to none; `None` when there is nothing at the server to remove.
-    fn want_gone(&mut self, now: Instant, at: usize) -> Option<Next> {
+    fn want_gone(&mut self, now: Instant, at: usize, at_once: bool) -> Option<Next> {
         let publication = &mut self.entries[at].publication;
         let is_in_flight = matches!(publication.state, State::InFlight { .. });
         if !is_in_flight && publication.live(now).is_none() {
@@ -242,7 +255,7 @@ impl Publications {
         }
         publication.wanted.gone = true;
         publication.wanted.until = None;
-        Some(publication.want_removal(now))
+        Some(publication.want_removal(now, at_once))
     }
 
     /// Lists publications in order of their keys.
@@ -269,14 +282,15 @@ impl Publications {
         for at in all {
             let wanted = &self.entries[at].publication.wanted;
             let next = if wanted.on_stop == OnStop::Remove && wanted.maintain {
-                self.want_gone(now, at)
+                // There may be no later attempt.
+                self.want_gone(now, at, true)
             } else {
                 None
             };
             self.fail_callers(wire, at, &Failure::new(FailureKind::Closed, "puad is stopping"));
             match next {
-                Some(next) => self.follow(now, wire, at, next),
-                None => self.end(now, wire, at, false),
+                Some(next) => self.follow(wire, at, next),
+                None => self.end(wire, at, false),
             }
         }
         self.check_stopped(wire);
@@ -297,7 +311,7 @@ impl Publications {
         }
         self.expire_callers(now, wire, at);
         let next = self.entries[at].publication.handle_timeout(now);
-        self.follow(now, wire, at, next);
+        self.follow(wire, at, next);
         self.schedule(wire, at);
     }
 
@@ -331,16 +345,19 @@ impl Publications {
             // It ended, or its tag ran out, while it queued.
             None => {
                 self.release(at);
-                self.end(now, wire, at, true);
+                self.end(wire, at, true);
             }
         }
     }
 
     fn conclude(&mut self, now: Instant, wire: &mut Wire, at: usize, outcome: &Final) {
-        let crowd = self.by_key.len();
+        let timer_f = wire.timing.timer_f();
+        let around = Around { ids: &mut wire.ids, crowd: self.by_key.len(), timer_f };
         let publication = &mut self.entries[at].publication;
-        let Some(outcome_) = publication.handle_final(now, outcome, &mut wire.ids, crowd) else {
-            return;
+        let Some(outcome_) = publication.handle_final(now, outcome, around) else {
+            // It ended while its request was under way; others wait for the turn.
+            self.release(at);
+            return self.end(wire, at, false);
         };
         self.release(at);
         self.use_flow(wire, at, outcome);
@@ -369,7 +386,10 @@ impl Publications {
             }
             None => {}
         }
-        self.follow(now, wire, at, next);
+        match next {
+            Next::End => self.end(wire, at, change.is_none()),
+            Next::Rest | Next::Enter => self.follow(wire, at, next),
+        }
         self.schedule(wire, at);
     }
 
@@ -388,9 +408,21 @@ impl Publications {
             self.schedule(wire, at);
             return Err(failure);
         }
-        self.follow(now, wire, at, next);
+        self.follow(wire, at, next);
         let entry = &mut self.entries[at];
-        if matches!(entry.publication.state, State::Waiting { why: Why::Interval, .. }) {
+        let is_held_back = match &entry.publication.state {
+            State::Waiting { why: Why::Interval, .. } => true,
+            State::InFlight { sent, .. } if sent.revision < entry.publication.revision => {
+                entry.publication.interval_end(now).is_some()
+            }
+            State::Due { .. }
+            | State::InFlight { .. }
+            | State::Published { .. }
+            | State::Untagged { .. }
+            | State::Waiting { why: Why::BackOff, .. }
+            | State::Failed { .. } => false,
+        };
+        if is_held_back {
             self.schedule(wire, at);
             return Ok(Some(self.published(at, false)));
         }
@@ -401,10 +433,10 @@ impl Publications {
     }
 
     /// Does what a machine asks for.
-    fn follow(&mut self, now: Instant, wire: &mut Wire, at: usize, next: Next) {
+    fn follow(&mut self, wire: &mut Wire, at: usize, next: Next) {
         match next {
             Next::Rest => {}
-            Next::End => self.end(now, wire, at, true),
+            Next::End => self.end(wire, at, true),
             Next::Enter => {
                 let entry = &self.entries[at];
                 if entry.turn == Turn::None {
@@ -440,24 +472,27 @@ impl Publications {
         }
     }
 
-    /// Ends a publication: nothing is sent for it any more.
-    fn end(&mut self, now: Instant, wire: &mut Wire, at: usize, tell: bool) {
+    /// Ends a publication: nothing is sent for it any more. `tell`: its owner does not know yet.
+    fn end(&mut self, wire: &mut Wire, at: usize, tell: bool) {
         let Some(entry) = self.entries.get_mut(at) else { return };
-        let was_known = self.by_key.remove(&entry.publication.key).is_some();
-        entry.publication.wanted.gone = true;
-        let was_removed = entry.publication.live(now).is_none();
-        if was_known {
-            // A removal that was answered has been told already.
-            let ended_silently = tell
-                && (!was_removed
-                    || matches!(
-                        entry.publication.state,
-                        State::Waiting { .. } | State::Due { .. }
-                    ));
-            if ended_silently && entry.publication.wanted.maintain {
+        // Another may have taken its key since.
+        let is_known = self.by_key.get(&entry.publication.key) == Some(&at);
+        if is_known {
+            self.by_key.remove(&entry.publication.key);
+            if tell && entry.publication.wanted.maintain {
                 self.tell(wire, at, Change::Removed, None);
             }
-            self.satisfy_callers(wire, at, u32::MAX);
+            let publication = &self.entries[at].publication;
+            if publication.wanted.gone {
+                let published = nothing_there(publication.key.clone());
+                for caller in std::mem::take(&mut self.entries[at].callers) {
+                    reply(wire, caller.ticket, Ok(published.clone()));
+                }
+            } else {
+                let message = "it ended before its turn came, and nothing was sent";
+                let failure = self.describe(at, &Failure::new(FailureKind::Closed, message));
+                self.fail_callers(wire, at, &failure);
+            }
             self.leave_flow(wire, at);
         }
         let entry = &mut self.entries[at];
@@ -616,26 +651,33 @@ impl Publications {
         if entry.callers.iter().all(|caller| caller.until > now) {
             return;
         }
-        let (cause, what) = match (&entry.publication.state, &entry.turn) {
-            (State::InFlight { .. }, _) => (Cause::TimerF, "the server has not answered yet"),
-            (State::Due { .. }, _) => {
-                (Cause::Lane, "another PUBLISH to the same Request-URI or server is under way")
-            }
-            _ => (Cause::Waiting, "the next attempt is not due yet"),
-        };
-        let failure = Failure {
-            retrying: true,
-            cause: Some(cause),
-            ..Failure::new(FailureKind::Timeout, format!("{what}; it goes on without the caller"))
-        };
-        let failure = self.describe(at, &failure);
-        self.entries[at].callers.retain(|caller| {
-            let is_over = caller.until <= now;
-            if is_over {
-                reply(wire, caller.ticket, Err(failure.clone()));
-            }
-            !is_over
-        });
+        let (over, left): (Vec<Caller>, Vec<Caller>) =
+            std::mem::take(&mut self.entries[at].callers)
+                .into_iter()
+                .partition(|caller| caller.until <= now);
+        self.entries[at].callers = left;
+        for caller in over {
+            let (cause, what) = match &self.entries[at].publication.state {
+                State::InFlight { sent, .. } if caller.revision <= sent.revision => {
+                    (Cause::TimerF, "the server has not answered yet")
+                }
+                State::InFlight { .. } | State::Due { .. } => {
+                    (Cause::Lane, "another PUBLISH to the same Request-URI or server is under way")
+                }
+                State::Published { .. }
+                | State::Untagged { .. }
+                | State::Waiting { .. }
+                | State::Failed { .. } => (Cause::Waiting, "the next attempt is not due yet"),
+            };
+            let message = format!("{what}; it goes on without the caller");
+            let failure = Failure {
+                retrying: true,
+                cause: Some(cause),
+                ..Failure::new(FailureKind::Timeout, message)
+            };
+            let failure = self.describe(at, &failure);
+            reply(wire, caller.ticket, Err(failure));
+        }
     }
 
     fn tell(&mut self, wire: &mut Wire, at: usize, change: Change, failure: Option<Failure>) {
@@ -699,7 +741,7 @@ impl Publications {
             wall.0 as f64 / 1000.0 + at.saturating_duration_since(start).as_secs_f64()
         };
         let held = publication.held();
-        let id = publication.key.as_str().splitn(3, ' ').nth(2).unwrap_or_default();
+        let id = id(&publication.key, &publication.wanted);
         let expires_at = match &publication.state {
             State::Untagged { expires_at } => Some(*expires_at),
             _ => held.map(|held| held.expires_at),
@@ -797,6 +839,12 @@ fn account_key(account: &Account) -> String {
 /// The canonical Request-URI is the first word of the key.
 fn request_uri(key: &Key) -> &str {
     key.as_str().split(' ').next().unwrap_or_default()
+}
+
+/// The series key is what follows URI and event, which may hold blanks in a quoted parameter.
+fn id<'a>(key: &'a Key, wanted: &Wanted) -> &'a str {
+    let event = request_uri(key).len() + 1;
+    key.as_str().get(event + wanted.event.canonical().len() + 1..).unwrap_or_default()
 }
 
 /// The host that leads the way.

@@ -8,8 +8,8 @@ use std::{
 
 use puad::{
     command::{
-        Change, Command, Document, EventType, Failure, Owner, PublicationEvent, PublicationInfo,
-        Publish, Published, Reply,
+        Change, Command, Document, EventType, Failure, Key, Owner, PublicationEvent,
+        PublicationInfo, Publish, Published, Reply,
     },
     sip::{
         Config, Uac,
@@ -273,6 +273,22 @@ impl World {
     /// Publishes and lets everything that takes no time happen.
     pub fn publish(&mut self, publish: Publish) -> Ticket {
         let ticket = self.command(Command::Publish(Box::new(publish)));
+        self.run_for(Duration::ZERO);
+        ticket
+    }
+
+    /// Removes a publication of [`presence`]'s owner, and lets everything that takes no time happen.
+    pub fn remove(&mut self, key: Key) -> Ticket {
+        let owner = Owner::Script("test".into());
+        let ticket = self.command(Command::Remove { owner, key, timeout: None });
+        self.run_for(Duration::ZERO);
+        ticket
+    }
+
+    /// Refreshes likewise.
+    pub fn refresh(&mut self, key: Key) -> Ticket {
+        let owner = Owner::Script("test".into());
+        let ticket = self.command(Command::Refresh { owner, key, timeout: None });
         self.run_for(Duration::ZERO);
         ticket
     }
