@@ -94,7 +94,7 @@ impl fmt::Debug for Secret {
 pub struct Limits {
     /// Start line and headers of one message, in bytes (64 KiB).
     pub head: usize,
-    /// Headers of one message (256).
+    /// Headers of one message (1,024).
     pub headers: usize,
     /// Body of one message, in bytes (1 MiB).
     pub body: usize,
@@ -119,7 +119,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             head: 64 * 1024,
-            headers: 256,
+            headers: 1024,
             body: 1024 * 1024,
             server_transactions: 4096,
             connections: 1024,

@@ -23,5 +23,6 @@ mod script;
 mod secrets;
 mod sockets;
 mod support;
+mod torture;
 mod transaction;
 mod transport;

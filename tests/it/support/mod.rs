@@ -4,6 +4,7 @@ pub mod ask;
 pub mod digest;
 pub mod lua;
 pub mod sip;
+pub mod torture;
 pub mod world;
 
 pub use ask::Ask;
