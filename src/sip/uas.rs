@@ -209,7 +209,10 @@ impl Servers {
         }
         let required: Vec<_> =
             message.list(Name::Require).filter(|option| !option.is_empty()).collect();
-        if !required.iter().all(|option| message::is_token(option.as_bytes())) {
+        let is_readable = |name| message.all(name).all(|field| field.text().is_ok());
+        if !is_readable(Name::Require)
+            || !required.iter().all(|option| message::is_token(option.as_bytes()))
+        {
             return ParseError::Malformed(Name::Require).into();
         }
         if !required.is_empty() {

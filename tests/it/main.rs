@@ -7,6 +7,7 @@ mod agent;
 mod auth;
 mod auth_choice;
 mod defence;
+mod hostile;
 mod incoming;
 mod layering;
 mod masking;

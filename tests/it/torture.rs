@@ -211,7 +211,7 @@ fn tort_38_unsupported_names_the_options_of_require_only() {
     let Some(case) = find("bext01") else { return };
     let (world, _) = play(&case);
     let [answer] = &world.responses()[..] else { panic!("one answer") };
-    let unsupported: Vec<_> = answer.need("Unsupported").split(", ").collect();
+    let unsupported: Vec<_> = answer.need("Unsupported").split(',').map(str::trim).collect();
     assert_eq!(unsupported, ["nothingSupportsThis", "nothingSupportsThisEither"]);
 }
 

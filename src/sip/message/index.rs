@@ -70,9 +70,12 @@ impl<'a> Field<'a> {
     /// Returns the value as text.
     ///
     /// # Errors
-    /// When it is not UTF-8.
+    /// When it is not UTF-8, or holds a CR, which ends lines for some readers and not for others.
     pub fn text(&self) -> Result<&'a str, ParseError> {
-        std::str::from_utf8(self.value).map_err(|_| ParseError::Malformed(self.name))
+        std::str::from_utf8(self.value)
+            .ok()
+            .filter(|_| memchr(b'\r', self.value).is_none())
+            .ok_or(ParseError::Malformed(self.name))
     }
 }
 
@@ -107,8 +110,11 @@ impl Index {
         self.unfolded.clear();
         unfold_into(&mut self.unfolded, &bytes[..body]);
         let unfolded = std::mem::take(&mut self.unfolded);
+        // A line that was no header before it was joined with another is none after (3261 §7.3.1).
+        let fault = self.fault;
         let scanned = self.scan(&unfolded, headers);
         self.unfolded = unfolded;
+        self.fault = fault.or(self.fault);
         scanned?;
         let head = &self.unfolded[..];
         let (start, _) = line_at(head, 0).ok_or(ParseError::Truncated)?;
@@ -233,7 +239,7 @@ impl<'a> Message<'a> {
         let mut length = None;
         for field in self.all(Name::ContentLength) {
             let text = field.text().map_err(|_| ParseError::ContentLength)?;
-            if text.is_empty() || text.len() > 10 || !text.bytes().all(|b| b.is_ascii_digit()) {
+            if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
                 return Err(ParseError::ContentLength);
             }
             let value = text.parse::<usize>().map_err(|_| ParseError::ContentLength)?;
@@ -278,6 +284,12 @@ impl<'a> Message<'a> {
                 }
                 Name::CSeq => {
                     value::CSeq::parse(field.text()?)?;
+                }
+                Name::CallId => {
+                    let text = field.text()?;
+                    if text.is_empty() || text.bytes().any(|b| b <= b' ' || b == 0x7f) {
+                        return Err(ParseError::Malformed(Name::CallId));
+                    }
                 }
                 _ => {}
             }
@@ -341,12 +353,14 @@ fn line_at(bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
     Some((line.strip_suffix(b"\r").unwrap_or(line), at + end + 1))
 }
 
-/// Copies a head with every fold replaced by one space (3261 §7.3.1).
+/// Copies a head with every fold replaced by one space (3261 §7.3.1). The start line has none (§7.1),
+/// so that neither it nor the line after it is joined to anything.
 fn unfold_into(out: &mut Vec<u8>, head: &[u8]) {
-    let mut at = 0;
+    let (mut at, mut lines) = (0, 0);
     while let Some((line, next)) = line_at(head, at) {
+        lines += 1;
         match line.first() {
-            Some(b' ' | b'\t') => {
+            Some(b' ' | b'\t') if lines > 2 => {
                 // Take back the line end that was written for the line before.
                 out.truncate(out.len() - 2);
                 let kept = trim_end(out).len();

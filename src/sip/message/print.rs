@@ -48,11 +48,12 @@ impl Writer {
         self.0.extend_from_slice(b"\r\n");
     }
 
-    /// Writes a header line from raw octets of another message's value.
+    /// Writes a header line from raw octets of another message's value. A CR among them becomes a
+    /// space: whoever takes one for a line end shall not find a header behind it.
     pub fn copied(&mut self, name: Name, value: &[u8]) {
         self.0.extend_from_slice(name.text().as_bytes());
         self.0.extend_from_slice(b": ");
-        self.0.extend_from_slice(value);
+        self.0.extend(value.iter().map(|&octet| if octet == b'\r' { b' ' } else { octet }));
         self.0.extend_from_slice(b"\r\n");
     }
 

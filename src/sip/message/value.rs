@@ -272,9 +272,13 @@ impl<'a> Challenge<'a> {
     /// Reads one row. Rows are never split at commas into several challenges (3261 §7.3.1).
     ///
     /// # Errors
-    /// When it is malformed.
+    /// When it is malformed, or holds a control character, escaped or not: values of a challenge go
+    /// back in credentials.
     pub fn parse(text: &'a str) -> Result<Self, ()> {
         let (scheme, rest) = text.split_once(BLANK).ok_or(())?;
+        if rest.bytes().any(|b| b < b' ' && b != b'\t' || b == 0x7f) {
+            return Err(());
+        }
         if !is_token(scheme.as_bytes()) {
             return Err(());
         }

@@ -1,6 +1,8 @@
 //! The world of the conformance stories: a clock, a wire and a scripted peer around one core.
 
 pub mod ask;
+pub mod bare;
+pub mod chance;
 pub mod digest;
 pub mod lua;
 pub mod sip;
