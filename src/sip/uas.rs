@@ -219,6 +219,11 @@ impl Servers {
             // No blanks: the answer to a long list stays as small as the question.
             return Verdict::of(420).with(Name::Unsupported, required.join(","));
         }
+        let is_plain = |encoding: &str| encoding.eq_ignore_ascii_case("identity");
+        if !is_readable(Name::ContentEncoding) || !message.list(Name::ContentEncoding).all(is_plain)
+        {
+            return Verdict::of(415).with(Name::AcceptEncoding, "identity");
+        }
         Verdict::of(200)
             .with(Name::Allow, ALLOW)
             .with(Name::Accept, package::ACCEPTED_TYPES)

@@ -5,6 +5,7 @@ pub mod bare;
 pub mod chance;
 pub mod digest;
 pub mod lua;
+pub mod raw;
 pub mod sip;
 pub mod torture;
 pub mod world;
