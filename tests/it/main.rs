@@ -6,6 +6,7 @@
 mod agent;
 mod auth;
 mod auth_choice;
+mod cost;
 mod defence;
 mod framing;
 mod hostile;
@@ -29,3 +30,4 @@ mod support;
 mod torture;
 mod transaction;
 mod transport;
+mod uri;

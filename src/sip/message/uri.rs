@@ -6,6 +6,7 @@
 
 use std::{
     borrow::Cow,
+    collections::BTreeMap,
     fmt::{self, Write as _},
     net::{IpAddr, Ipv6Addr},
     sync::Arc,
@@ -62,7 +63,7 @@ pub enum UriError {
     #[error("a URI of {0} bytes is too long (65,000 at the most)")]
     TooLong(usize),
     /// The user part holds a character that must be escaped.
-    #[error("{uri:?}: the user part may not hold {character:?}; escape it as %{:02X}", *.character as u32)]
+    #[error("{uri:?}: the user part may not hold {character:?}; escape it as {}", escaped(*.character))]
     User { uri: String, character: char },
     /// The host is missing or malformed.
     #[error("{0:?} has no valid host after the scheme and user")]
@@ -331,20 +332,11 @@ impl<'a> UriRef<'a> {
         if let Some(port) = self.port() {
             let _ = write!(out, ":{port}");
         }
-        let folded = |text: &str| {
-            let mut folded = String::new();
-            normalise_into(&mut folded, text, is_param_byte);
-            folded.make_ascii_lowercase();
-            folded
-        };
         let mut params: Vec<_> =
             self.params().map(|(name, value)| (folded(name), value.map(folded))).collect();
         params.sort();
         push_params(&mut out, params.iter().map(|(name, value)| (&**name, value.as_deref())));
-        let mut headers: Vec<_> =
-            self.headers().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
-        headers.sort();
-        for (i, (name, value)) in headers.iter().enumerate() {
+        for (i, (name, value)) in self.sorted_headers().iter().enumerate() {
             let _ = write!(out, "{}{name}={value}", if i == 0 { '?' } else { '&' });
         }
         out
@@ -358,46 +350,42 @@ impl<'a> UriRef<'a> {
         if !self.is_sip() {
             return self.canonical() == other.canonical();
         }
-        let same = |a: Option<&str>, b: Option<&str>| match (a, b) {
-            (None, None) => true,
-            (Some(a), Some(b)) => unescape(a) == unescape(b),
-            (None, Some(_)) | (Some(_), None) => false,
-        };
         let same_host = match (self.host_ip(), other.host_ip()) {
             (Some(a), Some(b)) => a == b,
             _ => self.host().eq_ignore_ascii_case(other.host()),
         };
-        if !same(self.user(), other.user())
-            || !same(self.password(), other.password())
-            || !same_host
+        let user = |uri: UriRef<'_>| uri.user().map(|user| normalised(user, is_user_byte));
+        let password =
+            |uri: UriRef<'_>| uri.password().map(|text| normalised(text, is_password_byte));
+        if !same_host
+            || self.port() != other.port()
+            || user(self) != user(other)
+            || password(self) != password(other)
         {
             return false;
         }
-        if self.port() != other.port() {
-            return false;
-        }
-        // These five count when either side has them; any other only when both have it.
-        let decisive = ["transport", "user", "ttl", "method", "maddr"];
-        let loose = |a: &str, b: &str| unescape(a).eq_ignore_ascii_case(&unescape(b));
-        for (name, value) in self.params() {
-            match other.param(name) {
-                Some(theirs) if !loose(value.unwrap_or(""), theirs) => return false,
-                None if decisive.iter().any(|d| name.eq_ignore_ascii_case(d)) => return false,
-                _ => {}
-            }
-        }
-        if decisive.iter().any(|name| self.param(name).is_none() && other.param(name).is_some()) {
-            return false;
-        }
-        let headers = |uri: UriRef<'_>| {
-            let mut all: Vec<_> = uri
-                .headers()
-                .map(|(n, v)| (n.to_ascii_lowercase(), unescape(v).into_owned()))
-                .collect();
-            all.sort();
-            all
+        // Maps, for whoever writes a thousand parameters into a URI.
+        let params = |uri: UriRef<'_>| -> BTreeMap<String, String> {
+            uri.params().map(|(name, value)| (folded(name), folded(value.unwrap_or("")))).collect()
         };
-        headers(self) == headers(other)
+        let (ours, theirs) = (params(self), params(other));
+        // These five count when either side has them; any other only when both have it.
+        let decisive =
+            |name: &str| matches!(name, "transport" | "user" | "ttl" | "method" | "maddr");
+        ours.iter().all(|(name, value)| match theirs.get(name) {
+            Some(theirs) => theirs == value,
+            None => !decisive(name),
+        }) && theirs.keys().all(|name| ours.contains_key(name) || !decisive(name))
+            && self.sorted_headers() == other.sorted_headers()
+    }
+
+    fn sorted_headers(self) -> Vec<(String, String)> {
+        let mut headers: Vec<_> = self
+            .headers()
+            .map(|(name, value)| (folded(name), normalised(value, is_header_byte)))
+            .collect();
+        headers.sort();
+        headers
     }
 
     /// Returns the text with the password masked, for logs.
@@ -632,6 +620,21 @@ fn check(text: &str, allowed: fn(u8) -> bool) -> Result<(), char> {
     Ok(())
 }
 
+/// Returns a parameter or header name, or a parameter value, in the one form that all its spellings
+/// share.
+fn folded(text: &str) -> String {
+    let mut folded = String::new();
+    normalise_into(&mut folded, text, is_param_byte);
+    folded.make_ascii_lowercase();
+    folded
+}
+
+fn normalised(text: &str, allowed: fn(u8) -> bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    normalise_into(&mut out, text, allowed);
+    out
+}
+
 /// Writes escapes of unreserved characters plain and the others with capital digits.
 fn normalise_into(out: &mut String, text: &str, allowed: fn(u8) -> bool) {
     let bytes = text.as_bytes();
@@ -656,6 +659,12 @@ fn normalise_into(out: &mut String, text: &str, allowed: fn(u8) -> bool) {
             }
         }
     }
+}
+
+fn escaped(character: char) -> String {
+    let mut out = String::new();
+    escape_into(&mut out, character.encode_utf8(&mut [0; 4]), |_| false);
+    out
 }
 
 fn escape_into(out: &mut String, text: &str, allowed: fn(u8) -> bool) {
