@@ -6,6 +6,7 @@
 mod agent;
 mod auth;
 mod auth_choice;
+mod building;
 mod cost;
 mod defence;
 mod framing;
