@@ -24,6 +24,7 @@ mod publish_retry;
 mod publish_tags;
 mod publish_time;
 mod response;
+mod roundtrip;
 mod script;
 mod secrets;
 mod sockets;
