@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use tokio::net::UdpSocket;
 
 use crate::sip::io::{FlowError, FlowId};
@@ -106,9 +106,12 @@ impl Udp {
         message: &[u8],
     ) -> Option<io::Result<()>> {
         let entry = self.sockets.iter().find(|entry| entry.flow == flow)?;
+        // Straight to the system: tokio believes a new socket writable only after its next turn, and
+        // would lose the first datagram to every peer.
+        let socket = SockRef::from(&entry.socket);
         let sent = match entry.remote {
-            Some(_) => entry.socket.try_send(message),
-            None => entry.socket.try_send_to(message, to),
+            Some(_) => socket.send(message),
+            None => socket.send_to(message, &SockAddr::from(to)),
         };
         Some(match sent {
             Ok(_) => Ok(()),
@@ -157,3 +160,24 @@ impl Udp {
 }
 
 const BUFFER: usize = 4 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_datagram_leaves_a_socket_that_is_not_a_turn_old() {
+        let peer = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let remote = peer.local_addr().expect("it is bound");
+        let mut udp = Udp::default();
+        let listener = bind("127.0.0.1:0".parse().expect("an address")).expect("a socket");
+        udp.listen(FlowId(1), listener).expect("a runtime");
+        udp.open(FlowId(2), remote).expect("a socket");
+        for flow in [FlowId(1), FlowId(2)] {
+            udp.send(flow, remote, b"now").expect("a flow").expect("room");
+            // Loopback delivers within the call that sends.
+            peer.set_nonblocking(true).expect("a socket");
+            assert_eq!(peer.recv(&mut [0; 8]).ok(), Some(3), "{flow:?}");
+        }
+    }
+}
