@@ -1,7 +1,7 @@
 //! The one task that owns the core: it moves bytes and commands in, outputs out, and sleeps.
 //!
 //! Callers hold a [`Handle`]; sockets are the business of [`net`](crate::net),
-//! meaning that of [`sip`](crate::sip).
+//! meaning that of [`sip`].
 
 use std::{
     collections::{BTreeMap, HashMap},

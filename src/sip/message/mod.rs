@@ -2,7 +2,7 @@
 //!
 //! [`frame`] finds where a message ends, [`index`] finds its header lines in one
 //! pass without allocating, [`value`] reads header values, [`uri`] reads URIs,
-//! [`print`] writes, and [`convert`] turns an index into rsip's types. No rsip
+//! [`mod@print`] writes, and [`convert`] turns an index into rsip's types. No rsip
 //! parser ever sees network bytes. What a message means is left to the layers above.
 
 pub mod convert;
