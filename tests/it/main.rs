@@ -7,6 +7,7 @@ mod agent;
 mod auth;
 mod auth_choice;
 mod building;
+mod checklist;
 mod cost;
 mod defence;
 mod framing;
