@@ -196,3 +196,20 @@ fn back_off_grows_and_the_state_recovers() {
     let info = &world.infos()[0];
     assert_eq!((info.state, info.last_error.clone()), (PublicationState::Published, None));
 }
+
+#[test]
+fn a_retry_after_of_a_century_is_a_day() {
+    let mut count = 0;
+    let mut world = World::with_peer(move |request| {
+        count += 1;
+        match count {
+            1 => request.answer(503).header("Retry-After", 4_294_967_295_u32).bytes(),
+            _ => request.granted("t", 3600),
+        }
+    });
+    world.publish(presence("<a/>"));
+    world.run_for(secs(86_399));
+    assert_eq!(world.requests().len(), 1);
+    world.run_for(secs(61));
+    assert_eq!(world.requests().len(), 2);
+}

@@ -77,7 +77,10 @@ impl Answer {
             entity_tag: message.get(Name::SipETag).and_then(|tag| EntityTag::parse(tag).ok()),
             expires: message.get(Name::Expires).and_then(value::seconds),
             min_expires: message.get(Name::MinExpires).and_then(value::seconds),
-            retry_after: message.get(Name::RetryAfter).and_then(value::retry_after),
+            retry_after: message
+                .get(Name::RetryAfter)
+                .and_then(value::retry_after)
+                .map(|seconds| seconds.min(LONGEST_RETRY_AFTER)),
             asked: 0,
             note,
         }
@@ -118,3 +121,7 @@ impl RequestError {
         failure
     }
 }
+
+/// A day. A server that means longer will say so again; one that is wrong, or forged, must not
+/// silence puad for years.
+const LONGEST_RETRY_AFTER: u32 = 86_400;
