@@ -11,7 +11,7 @@ use std::{
 
 use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Value, WeakLua};
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, oneshot},
     task::{JoinHandle, spawn_local},
 };
 
@@ -100,6 +100,8 @@ struct Inside {
 pub(super) enum Mail {
     /// A watched path changed.
     Watch(WatchId, super::watch::Change),
+    /// Fire every timer once, and say when their handlers have ended.
+    Rehearse(oneshot::Sender<()>),
     /// End: close the VM.
     Stop,
 }

@@ -150,6 +150,21 @@ impl Scripts {
         wrong
     }
 
+    /// Fires every timer once and waits until their handlers have ended, for `limit` at the most.
+    pub async fn rehearse(&self, limit: Duration) {
+        let deadline = tokio::time::Instant::now() + limit;
+        let mut rehearsing = Vec::new();
+        for script in &self.scripts {
+            let (done, ended) = oneshot::channel();
+            // A script that does not run has nothing to rehearse.
+            let _ = script.mail.send(Mail::Rehearse(done));
+            rehearsing.push(ended);
+        }
+        for ended in rehearsing {
+            let _ = tokio::time::timeout_at(deadline, ended).await;
+        }
+    }
+
     /// Returns name and status of every script.
     pub fn status(&self) -> Vec<(Arc<str>, Status)> {
         let status =

@@ -109,6 +109,7 @@ async fn serve(setup: Setup) {
             biased;
             letter = inbox.recv() => match letter {
                 None | Some(Mail::Stop) => break,
+                Some(Mail::Rehearse(done)) => api::timer::rehearse(&host, &vm.lua, done),
                 Some(Mail::Watch(id, change)) => deliver_change(&host, &vm.lua, id, change),
             },
             1.. = changes.recv_many(&mut batch, BATCH) => {

@@ -38,6 +38,18 @@ fn check_prints_a_line_per_script_and_sends_nothing() {
 }
 
 #[test]
+fn check_finds_a_mistake_inside_a_timer() {
+    let source = "timer.every('1h', function()\n  sleep(0.01)\n  pua.publish { evnet = 1 }\nend, { name = 'hourly' })\n";
+    let folder = Folder::new(&[("scripts/late.lua", source), ("puad.toml", "")]);
+    let output = folder.puad(&["check"]);
+    assert_eq!(output.status.code(), Some(78));
+    assert_eq!(
+        lines(&output.stdout)[1],
+        "failed late: scripts/late.lua:3: pua.publish: unknown option 'evnet' (did you mean 'event'?)"
+    );
+}
+
+#[test]
 fn check_names_file_line_and_calls_of_a_mistake_in_a_script() {
     let folder = Folder::new(&[
         ("scripts/broken.lua", "local function f()\n  pua.publish { evnet = 1 }\nend\nf()\n"),
