@@ -23,7 +23,7 @@ use super::{
     watch::{Hub, WatchId},
 };
 use crate::{
-    command::{Failure, FailureKind, Key, Owner},
+    command::{Command, Failure, FailureKind, Key, Owner},
     driver,
 };
 
@@ -159,6 +159,15 @@ impl Host {
     /// Takes the VM's budget.
     pub(super) fn set_budget(&self, budget: Rc<Budget>) {
         let _ = self.budget.set(budget);
+    }
+
+    /// Removes what the script has published.
+    pub(super) fn abandon(&self) {
+        for key in self.publications.borrow().keys().cloned() {
+            let command = Command::Remove { owner: self.owner.clone(), key, timeout: None };
+            // Nobody waits for the answer, and a core that has ended has removed everything itself.
+            let _ = self.core.send(command);
+        }
     }
 
     /// Lets go of every handler. Handlers of watches know the host that keeps them, so that

@@ -15,7 +15,7 @@ use super::{Problem, host::Host};
 /// What a handler is called with.
 pub(super) trait Letter: 'static {
     /// Builds the handler's one argument.
-    fn table(&self, lua: &Lua) -> mlua::Result<Table>;
+    fn table(&self, lua: &Lua, host: &Host) -> mlua::Result<Table>;
 }
 
 /// What happens to a letter when the queue is full.
@@ -99,7 +99,7 @@ impl<T: Letter> Serial<T> {
     }
 
     async fn run(&self, host: &Rc<Host>, lua: &Lua, letter: &T) -> Result<(), Problem> {
-        let table = letter.table(lua).map_err(|error| Problem {
+        let table = letter.table(lua, host).map_err(|error| Problem {
             message: super::vm::plain(&error),
             trace: String::new(),
             killed: false,

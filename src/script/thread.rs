@@ -93,7 +93,12 @@ async fn serve(setup: Setup) {
                 tracing::info!(script = &*name, "running");
                 let _ = loaded.send(Ok(()));
             }
-            Err(problem) => fail(&name, &at_top, loaded, problem),
+            Err(problem) => {
+                // Half a script is none: its timers end, and what it published is removed.
+                top_level.abandon();
+                fail(&name, &at_top, loaded, problem);
+                let _ = top_level.mail.send(Mail::Stop);
+            }
         }
     });
     let mut batch = Vec::new();

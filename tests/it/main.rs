@@ -27,6 +27,7 @@ mod publish_time;
 mod response;
 mod roundtrip;
 mod script;
+mod script_publish;
 mod secrets;
 mod sockets;
 mod support;

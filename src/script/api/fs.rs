@@ -11,7 +11,7 @@ use super::{
         watch::{Change, Kind, Request, WatchId, has_pattern},
     },
     Fault, bind, failed_with, method,
-    options::{Options, shown},
+    options::{Options, handler, own, shown},
 };
 
 /// Builds the table.
@@ -24,7 +24,7 @@ pub(super) fn table(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
 }
 
 impl Letter for Change {
-    fn table(&self, lua: &Lua) -> mlua::Result<Table> {
+    fn table(&self, lua: &Lua, _: &Host) -> mlua::Result<Table> {
         let table = lua.create_table()?;
         table.raw_set("kind", self.kind.as_str())?;
         table.raw_set("path", self.path.to_string_lossy())?;
@@ -47,12 +47,7 @@ fn watch(
     let call = "fs.watch";
     let argument = |at: usize| args.get(at).cloned().unwrap_or(Value::Nil);
     let paths = paths(host, call, &argument(0))?;
-    let Value::Function(function) = argument(1) else {
-        return Err(Fault::misuse(format!(
-            "{call}: second argument: {} is not a function",
-            shown(&argument(1))
-        )));
-    };
+    let function = handler(call, args)?;
     let known = &["recursive", "settle", "initial", "missing", "poll"];
     let options = Options::new(call, &argument(2), known)?;
     let settle = options.duration("settle")?.unwrap_or(SETTLE);
@@ -80,20 +75,21 @@ fn watch(
         }
     }
     let what = format!("watch of {}", paths[0].display());
-    let handler = Rc::new(Serial::new(function, what, QUEUE, Full::DropOldest));
-    if initial {
-        for path in paths.iter().filter(|path| path.exists()) {
-            let paths = vec![path.clone()];
-            let change = Change { kind: Kind::Create, path: path.clone(), from: None, paths };
-            handler.push(host, lua, change);
-        }
-    }
+    let serial = Rc::new(Serial::new(function, what, QUEUE, Full::DropOldest));
     let receiver = host.clone();
+    let seen = if initial { paths.clone() } else { Vec::new() };
+    let told = serial.clone();
     let begun = begin(host, paths, recursive, settle, poll, move |lua, change| {
-        handler.push(&receiver, lua, change);
+        told.push(&receiver, lua, change);
     });
     match begun {
-        Ok(id) => Ok((handle(lua, host, methods, id)?, Value::Nil)),
+        Ok(id) => {
+            for path in seen.into_iter().filter(|path| path.exists()) {
+                let paths = vec![path.clone()];
+                serial.push(host, lua, Change { kind: Kind::Create, path, from: None, paths });
+            }
+            Ok((handle(lua, host, methods, id)?, Value::Nil))
+        }
         Err(message) => Ok(failed_with(lua, host, call, "limit", message)?),
     }
 }
@@ -142,6 +138,7 @@ impl UserData for Handle {
         add.add_meta_method(MetaMethod::Index, |lua, this, name: String| {
             method(lua, &this.methods, &name)
         });
+        add.add_meta_method(MetaMethod::ToString, |_, _, ()| Ok("watch"));
     }
 }
 
@@ -151,13 +148,11 @@ pub(super) fn methods(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
     for name in ["close", "cancel"] {
         methods.set(
             name,
-            bind(lua, host, move |_, args| match args.front() {
-                Some(Value::UserData(handle)) if handle.is::<Handle>() => {
-                    let handle = handle.borrow::<Handle>()?;
-                    handle.host.hub.remove(handle.id);
-                    Ok(handle.host.watches.borrow_mut().remove(&handle.id).is_some())
-                }
-                _ => Err(Fault::misuse(format!("{name}: call it with a colon, as in w:{name}()"))),
+            bind(lua, host, move |_, args| {
+                let handle = own::<Handle>(name, "w", &args)?;
+                let handle = handle.borrow::<Handle>()?;
+                handle.host.hub.remove(handle.id);
+                Ok(handle.host.watches.borrow_mut().remove(&handle.id).is_some())
             })?,
         )?;
     }

@@ -14,7 +14,7 @@ use super::{
         serial::{Full, Letter, Serial},
     },
     Fault, bind, failed_io, failed_with, fs,
-    options::{Options, shown},
+    options::{Options, handler, shown},
 };
 
 /// Builds the table.
@@ -26,7 +26,7 @@ pub(super) fn table(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
         bind(lua, host, move |lua, args| {
             let path = folder("mail.maildir", &reader, &args)?;
             match Counts::of(&path) {
-                Ok(counts) => Ok((Value::Table(counts.table(lua)?), Value::Nil)),
+                Ok(counts) => Ok((Value::Table(counts.table(lua, &reader)?), Value::Nil)),
                 Err(error) => Ok(failed_io(lua, &reader, "mail.maildir", &path, &error)?),
             }
         })?,
@@ -91,7 +91,7 @@ fn is_hidden(entry: &std::fs::DirEntry) -> bool {
 }
 
 impl Letter for Counts {
-    fn table(&self, lua: &Lua) -> mlua::Result<Table> {
+    fn table(&self, lua: &Lua, _: &Host) -> mlua::Result<Table> {
         let table = lua.create_table()?;
         for (name, count) in [
             ("new", self.new),
@@ -115,12 +115,7 @@ fn watch(
     let call = "mail.watch_maildir";
     let argument = |at: usize| args.get(at).cloned().unwrap_or(Value::Nil);
     let path = folder(call, host, args)?;
-    let Value::Function(function) = argument(1) else {
-        return Err(Fault::misuse(format!(
-            "{call}: second argument: {} is not a function",
-            shown(&argument(1))
-        )));
-    };
+    let function = handler(call, args)?;
     let options = Options::new(call, &argument(2), &["settle", "initial", "poll"])?;
     let settle = options.duration("settle")?.unwrap_or(fs::SETTLE);
     let poll = options.duration("poll")?;
@@ -133,18 +128,20 @@ fn watch(
         last: RefCell::new(None),
         is_missing: Cell::new(false),
     });
-    if initial {
-        mailbox.look(host, lua);
-    } else {
-        *mailbox.last.borrow_mut() = Counts::of(&path).ok();
-    }
     let watched = vec![path.join("new"), path.join("cur")];
-    let owner = host.clone();
+    let (owner, looking) = (host.clone(), mailbox.clone());
     let begun = fs::begin(host, watched, false, settle, poll, move |lua, _| {
-        mailbox.look(&owner, lua);
+        looking.look(&owner, lua);
     });
     match begun {
-        Ok(id) => Ok((fs::handle(lua, host, methods, id)?, Value::Nil)),
+        Ok(id) => {
+            if initial {
+                mailbox.look(host, lua);
+            } else {
+                *mailbox.last.borrow_mut() = Counts::of(&mailbox.path).ok();
+            }
+            Ok((fs::handle(lua, host, methods, id)?, Value::Nil))
+        }
         Err(message) => Ok(failed_with(lua, host, call, "limit", message)?),
     }
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use mlua::{Function, Table, Value};
+use mlua::{AnyUserData, Function, MultiValue, Table, Value};
 
 use super::Fault;
 use crate::command::{duration_of, parse_duration};
@@ -182,6 +182,31 @@ impl Options {
                 let words: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
                 Err(self.refuse(name, format_args!("{text:?} is not {}", words.join(" or "))))
             }
+        }
+    }
+}
+
+/// Returns the function that a call was given as its second argument.
+pub(super) fn handler(call: &str, args: &MultiValue) -> Result<Function, Fault> {
+    match args.get(1) {
+        Some(Value::Function(function)) => Ok(function.clone()),
+        other => Err(Fault::misuse(format!(
+            "{call}: second argument: {} is not a function",
+            shown(other.unwrap_or(&Value::Nil))
+        ))),
+    }
+}
+
+/// Returns the handle that a method was called on.
+pub(super) fn own<T: 'static>(
+    method: &str,
+    sample: &str,
+    args: &MultiValue,
+) -> Result<AnyUserData, Fault> {
+    match args.front() {
+        Some(Value::UserData(handle)) if handle.is::<T>() => Ok(handle.clone()),
+        _ => {
+            Err(Fault::misuse(format!("{method}: call it with a colon, as in {sample}:{method}()")))
         }
     }
 }

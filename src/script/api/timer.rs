@@ -18,7 +18,7 @@ use super::{
         serial::{Full, Letter, Serial},
     },
     Fault, bind, method,
-    options::{Options, duration, shown},
+    options::{Options, duration, handler, own, shown},
 };
 
 /// One timer of a script.
@@ -42,7 +42,7 @@ struct Fired {
 }
 
 impl Letter for Fired {
-    fn table(&self, lua: &Lua) -> mlua::Result<Table> {
+    fn table(&self, lua: &Lua, _: &Host) -> mlua::Result<Table> {
         let table = lua.create_table()?;
         table.raw_set("name", self.name.as_deref())?;
         table.raw_set("scheduled", self.scheduled)?;
@@ -146,6 +146,7 @@ impl Timer {
 
 /// What `every` and `after` have in common.
 struct Call {
+    op: &'static str,
     delay: Duration,
     function: mlua::Function,
     options: Options,
@@ -157,15 +158,10 @@ impl Call {
         let argument = |at: usize| args.get(at).cloned().unwrap_or(Value::Nil);
         let delay = duration(&argument(0))
             .map_err(|why| Fault::misuse(format!("{call}: first argument: {why}")))?;
-        let Value::Function(function) = argument(1) else {
-            return Err(Fault::misuse(format!(
-                "{call}: second argument: {} is not a function",
-                shown(&argument(1))
-            )));
-        };
+        let function = handler(call, args)?;
         let options = Options::new(call, &argument(2), known)?;
         let name = options.text("name")?;
-        Ok(Self { delay, function, options, name })
+        Ok(Self { op: call, delay, function, options, name })
     }
 
     fn start(
@@ -179,7 +175,7 @@ impl Call {
         let most = host.limits.timers;
         if host.schedule.borrow().len() >= most {
             let message = format!("there are {most} timers already (limits.timers)");
-            return Ok(super::failed_with(lua, host, "timer", "limit", message)?);
+            return Ok(super::failed_with(lua, host, self.op, "limit", message)?);
         }
         let queue = |words| self.options.choice("overlap", words);
         let limit = queue(&[("skip", 0), ("queue", QUEUE)])?.unwrap_or(0);
@@ -218,17 +214,18 @@ impl UserData for Handle {
         add.add_meta_method(MetaMethod::Index, |lua, this, name: String| {
             method(lua, &this.methods, &name)
         });
+        add.add_meta_method(MetaMethod::ToString, |_, this, ()| {
+            Ok(format!("timer {}", this.timer.name.as_deref().unwrap_or("without a name")))
+        });
     }
 }
 
 fn methods(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
     let methods = lua.create_table()?;
     let of = |call: &'static str, does: fn(&Lua, &Handle) -> mlua::Result<Value>| {
-        bind(lua, host, move |lua, args| match args.front() {
-            Some(Value::UserData(handle)) if handle.is::<Handle>() => {
-                Ok(does(lua, &*handle.borrow::<Handle>()?)?)
-            }
-            _ => Err(Fault::misuse(format!("{call}: call it with a colon, as in t:{call}()"))),
+        bind(lua, host, move |lua, args| {
+            let handle = own::<Handle>(call, "t", &args)?;
+            Ok(does(lua, &*handle.borrow::<Handle>()?)?)
         })
     };
     let cancel: fn(&Lua, &Handle) -> mlua::Result<Value> = |_, handle| {

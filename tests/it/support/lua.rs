@@ -8,7 +8,10 @@ use std::{
 };
 
 use puad::{
-    command::{Command, EntityTag, Failure, Owner, PublicationState, Publish, Published, Reply},
+    command::{
+        Change, Command, EntityTag, Failure, Owner, PublicationEvent, PublicationState, Publish,
+        Published, Reply,
+    },
     driver::{self, Envelope, Inbox},
     script::{Limits, Problem, ScriptSpec, ScriptState, Scripts, Status},
 };
@@ -21,7 +24,7 @@ pub struct Stage {
     inbox: Inbox,
     core: Option<driver::Handle>,
     pub folder: tempfile::TempDir,
-    pub events: BTreeMap<Owner, mpsc::UnboundedSender<puad::command::PublicationEvent>>,
+    pub events: BTreeMap<Owner, mpsc::UnboundedSender<PublicationEvent>>,
 }
 
 impl Stage {
@@ -124,6 +127,29 @@ impl Stage {
                 Ok(())
             }
         }
+    }
+
+    /// Tells the script of a change of one of its publications.
+    pub fn tell(&mut self, publish: &Publish, change: Change, failure: Option<Failure>) {
+        let event = PublicationEvent {
+            owner: publish.owner.clone(),
+            key: publish.key(),
+            change,
+            status: None,
+            reason: None,
+            entity_tag: None,
+            expires: None,
+            failure,
+        };
+        self.events[&publish.owner].send(event).expect("the script runs");
+    }
+
+    /// Returns whether no command comes for a while.
+    pub fn is_quiet_for(&mut self, span: Duration) -> bool {
+        let next = self.inbox.recv();
+        self.runtime
+            .block_on(async { tokio::time::timeout(span, next).await })
+            .map_or(true, |envelope| envelope.is_none())
     }
 
     /// Stops the script; returns whether the last handle to the core is gone then.

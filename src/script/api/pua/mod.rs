@@ -1,0 +1,299 @@
+//! `pua`: publishing. Calls are read in [`call`]; what a script then holds is in [`handle`].
+
+mod call;
+mod handle;
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use mlua::{AnyUserData, Lua, MultiValue, Table, Value};
+use tokio::{sync::oneshot, task::spawn_local};
+
+use super::{
+    super::{
+        host::Host,
+        serial::{Full, Letter, Serial},
+    },
+    Fault, bind, bind_async, error_table, failed,
+};
+use crate::command::{
+    Change, Command, EntityTag, Failure, FailureKind, Key, OnStop, PublicationEvent,
+    PublicationState, Publish, Published, Reply,
+};
+use call::Call;
+use handle::{Handle, info_table, infos, methods};
+
+/// Builds the table.
+pub(super) fn table(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
+    let table = lua.create_table()?;
+    let methods = methods(lua, host)?;
+    let (publisher, handles) = (host.clone(), methods.clone());
+    table.set(
+        "publish",
+        bind_async(lua, host, move |lua, args| {
+            let (host, methods) = (publisher.clone(), handles.clone());
+            let call = Call::read("pua.publish", &args);
+            async move { call?.publish(&lua, &host, &methods).await }
+        })?,
+    )?;
+    let sender = host.clone();
+    table.set(
+        "send_publish",
+        bind(lua, host, move |lua, args| {
+            Call::read("pua.send_publish", &args)?.send(lua, &sender, &methods)
+        })?,
+    )?;
+    let lister = host.clone();
+    table.set(
+        "publications",
+        bind_async(lua, host, move |lua, _: MultiValue| {
+            let host = lister.clone();
+            async move {
+                let list = lua.create_table()?;
+                for info in infos(&host).await {
+                    list.raw_push(info_table(&lua, &info)?)?;
+                }
+                Ok(list)
+            }
+        })?,
+    )?;
+    Ok(table)
+}
+
+/// Tells a publication's owner of a change.
+pub(in crate::script) fn on_event(host: &Rc<Host>, lua: &Lua, event: PublicationEvent) {
+    let entry = host.publications.borrow().get(&event.key).cloned();
+    let Some(entry) = entry else { return };
+    entry.live.borrow_mut().take(&event);
+    entry.is_known.set(true);
+    if event.change == Change::Removed {
+        entry.is_known.set(false);
+        entry.forget(host, &event.key);
+    }
+    let handler = entry.on_state.borrow().clone();
+    if let Some(handler) = handler {
+        handler.push(host, lua, event);
+    }
+}
+
+/// What a script's side keeps of one publication.
+#[derive(Default)]
+pub(in crate::script) struct Entry {
+    live: RefCell<Live>,
+    on_state: RefCell<Option<Rc<Serial<PublicationEvent>>>>,
+    /// Calls the core has not answered yet.
+    calls: Cell<usize>,
+    /// Whether the core has the publication, as far as it has said.
+    is_known: Cell<bool>,
+}
+
+impl Entry {
+    /// Takes the entry out of the script's table when nothing stands behind it any more: an end
+    /// may be told while the next publish of the key is already under way.
+    fn forget(&self, host: &Host, key: &Key) {
+        if self.calls.get() == 0 && !self.is_known.get() {
+            host.publications.borrow_mut().remove(key);
+        }
+    }
+
+    /// Takes the core's word on a call.
+    fn note(&self, host: &Host, key: &Key, reply: &Reply) {
+        self.calls.set(self.calls.get().saturating_sub(1));
+        match reply {
+            Reply::Publication(Ok(published)) => {
+                self.is_known.set(published.state != PublicationState::Removed);
+                self.live.borrow_mut().note(published);
+            }
+            Reply::Publication(Err(failure)) => match failure.kind {
+                // The call was not taken; what was there before is there still.
+                FailureKind::Usage
+                | FailureKind::Conflict
+                | FailureKind::Limit
+                | FailureKind::NotFound
+                | FailureKind::Closed => {}
+                FailureKind::Sip
+                | FailureKind::Timeout
+                | FailureKind::Dns
+                | FailureKind::Refused
+                | FailureKind::Tls
+                | FailureKind::Io => {
+                    self.is_known.set(true);
+                    if let Some(status) = failure.status {
+                        let mut live = self.live.borrow_mut();
+                        live.status = Some(status);
+                        live.reason.clone_from(&failure.reason);
+                    }
+                }
+            },
+            Reply::Publications(_) | Reply::Stopped { .. } => {}
+        }
+        self.forget(host, key);
+    }
+}
+
+/// The fields of a Publication: the last word of the server.
+#[derive(Debug, Default)]
+struct Live {
+    status: Option<u16>,
+    reason: Option<Arc<str>>,
+    entity_tag: Option<EntityTag>,
+    expires: Option<Duration>,
+    sent: bool,
+}
+
+impl Live {
+    fn take(&mut self, event: &PublicationEvent) {
+        self.status = event.status;
+        self.reason.clone_from(&event.reason);
+        self.entity_tag.clone_from(&event.entity_tag);
+        self.expires = event.expires;
+    }
+
+    fn note(&mut self, published: &Published) {
+        self.status = published.status;
+        self.reason.clone_from(&published.reason);
+        self.entity_tag.clone_from(&published.entity_tag);
+        self.expires = published.expires;
+        self.sent = published.sent;
+    }
+}
+
+impl Letter for PublicationEvent {
+    fn table(&self, lua: &Lua, host: &Host) -> mlua::Result<Table> {
+        let table = lua.create_table()?;
+        table.raw_set("state", self.change.as_str())?;
+        table.raw_set("status", self.status)?;
+        table.raw_set("reason", self.reason.as_deref())?;
+        table.raw_set("etag", self.entity_tag.as_ref().map(EntityTag::as_str))?;
+        table.raw_set("expires", self.expires.map(|expires| expires.as_secs()))?;
+        if let Some(failure) = &self.failure {
+            table.raw_set("error", error_table(lua, host, "pua.publish", failure)?)?;
+        }
+        Ok(table)
+    }
+}
+
+impl Call {
+    /// Publishes and waits for the server's word.
+    async fn publish(
+        self,
+        lua: &Lua,
+        host: &Rc<Host>,
+        methods: &Table,
+    ) -> Result<(Value, Value), Fault> {
+        let op = self.op;
+        let begun = match self.begin(host) {
+            Ok(begun) => begun,
+            Err(failure) => return Ok(failed(lua, host, op, &failure)?),
+        };
+        let handle = lua.create_userdata(begun.handle(host, methods))?;
+        begun.finish(lua, host, op, handle).await
+    }
+
+    /// Publishes without waiting.
+    fn send(self, lua: &Lua, host: &Rc<Host>, methods: &Table) -> Result<(Value, Value), Fault> {
+        let op = self.op;
+        let begun = match self.begin(host) {
+            Ok(begun) => begun,
+            Err(failure) => return Ok(failed(lua, host, op, &failure)?),
+        };
+        let handle = lua.create_userdata(begun.handle(host, methods))?;
+        let host = host.clone();
+        spawn_local(async move {
+            let Begun { key, entry, reply, .. } = begun;
+            let reply = reply.await.unwrap_or_else(|_| closed());
+            if let Reply::Publication(Err(failure)) = &reply {
+                let script = &*host.name;
+                tracing::warn!(script, "{op}: {failure}");
+            }
+            entry.note(&host, &key, &reply);
+        });
+        Ok((Value::UserData(handle), Value::Nil))
+    }
+
+    /// Gives the command to the core.
+    fn begin(mut self, host: &Rc<Host>) -> Result<Begun, Failure> {
+        self.publish.owner = host.owner.clone();
+        if self.publish.on_stop == OnStop::Keep {
+            host.warn_keep();
+        }
+        let key = self.publish.key();
+        let entry = host.publication(&key)?;
+        if let Some(function) = self.on_state {
+            let what = format!("on_state of {key}");
+            let handler = Serial::new(function, what, QUEUE, Full::DropOldest);
+            *entry.on_state.borrow_mut() = Some(Rc::new(handler));
+        }
+        // Kept for `:update`: the options of the last call, without its document.
+        let template = Publish { document: None, entity_tag: None, ..(*self.publish).clone() };
+        let reply = host.core.send(Command::Publish(self.publish));
+        let reply =
+            reply.map_err(|closed| Failure::new(FailureKind::Closed, closed.to_string()))?;
+        entry.calls.set(entry.calls.get() + 1);
+        Ok(Begun { key, entry, template, reply })
+    }
+}
+
+/// A command on its way.
+struct Begun {
+    key: Key,
+    entry: Rc<Entry>,
+    template: Publish,
+    reply: oneshot::Receiver<Reply>,
+}
+
+impl Begun {
+    fn handle(&self, host: &Rc<Host>, methods: &Table) -> Handle {
+        Handle {
+            key: self.key.clone(),
+            entry: self.entry.clone(),
+            template: self.template.clone(),
+            host: host.clone(),
+            methods: methods.clone(),
+        }
+    }
+
+    async fn finish(
+        self,
+        lua: &Lua,
+        host: &Rc<Host>,
+        op: &str,
+        handle: AnyUserData,
+    ) -> Result<(Value, Value), Fault> {
+        let reply = self.reply.await.unwrap_or_else(|_| closed());
+        self.entry.note(host, &self.key, &reply);
+        answer(lua, host, op, handle, reply)
+    }
+}
+
+/// Turns the core's word into what the script gets.
+fn answer(
+    lua: &Lua,
+    host: &Rc<Host>,
+    op: &str,
+    handle: AnyUserData,
+    reply: Reply,
+) -> Result<(Value, Value), Fault> {
+    match reply {
+        Reply::Publication(Ok(_)) => Ok((Value::UserData(handle), Value::Nil)),
+        Reply::Publication(Err(failure)) if failure.kind == FailureKind::Usage => {
+            Err(Fault::misuse(format!("{op}: {}", failure.message)))
+        }
+        Reply::Publication(Err(failure)) => Ok(failed(lua, host, op, &failure)?),
+        Reply::Publications(_) | Reply::Stopped { .. } => {
+            Err(Fault::Lua(mlua::Error::runtime("the core answered another question")))
+        }
+    }
+}
+
+/// What is said when the core has ended.
+fn closed() -> Reply {
+    Reply::Publication(Err(Failure::new(FailureKind::Closed, "puad is stopping")))
+}
+
+/// Changes that wait for a slow `on_state`.
+const QUEUE: usize = 64;
