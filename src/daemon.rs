@@ -8,6 +8,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::Instant,
 };
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, fmt::format::Writer, fmt::time::FormatTime};
 
 use crate::{
@@ -40,11 +41,19 @@ pub enum Stop {
     Terminate,
 }
 
-/// Sends log lines to standard error; `level` is what puad itself says where `PUAD_LOG` is not set.
+/// Lines of the log on their way to standard error; dropping it writes what is left.
+#[derive(Debug)]
+#[must_use = "the log ends with it"]
+pub struct Log(
+    #[expect(dead_code, reason = "writes the last lines when it is dropped")] WorkerGuard,
+);
+
+/// Sends log lines to standard error, by way of a thread: a reader that is stuck loses lines and
+/// stops nothing. `level` is what puad itself says where `PUAD_LOG` is not set.
 ///
 /// # Errors
 /// When `PUAD_LOG` makes no sense.
-pub fn start_log(level: &str) -> Result<(), String> {
+pub fn start_log(level: &str) -> Result<Log, String> {
     let usual = || format!("warn,puad={level}");
     let wanted = std::env::var("PUAD_LOG").ok().filter(|wanted| !wanted.is_empty());
     let filter = EnvFilter::try_new(wanted.unwrap_or_else(usual)).map_err(|error| {
@@ -54,17 +63,19 @@ pub fn start_log(level: &str) -> Result<(), String> {
     })?;
     let is_colourful = std::io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let (writer, guard) =
+        NonBlockingBuilder::default().buffered_lines_limit(LOG_LINES).finish(std::io::stderr());
     // A second call, as from tests, keeps the first.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .with_ansi(is_colourful)
         .with_target(false)
         .with_timer(LocalTime)
         // Whoever closed standard error wants no complaint about it, least of all a panic.
         .log_internal_errors(false)
         .try_init();
-    Ok(())
+    Ok(Log(guard))
 }
 
 /// Runs until a signal comes. `by_hand`: the scripts were named on the command line, so there is
@@ -212,5 +223,7 @@ impl FormatTime for LocalTime {
     }
 }
 
+/// Lines that wait for a slow reader; what comes beyond them is lost.
+const LOG_LINES: usize = 8192;
 /// How long an orderly stop may take.
 const STOP_LIMIT: Duration = Duration::from_secs(5);

@@ -31,7 +31,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<u8, Ended> {
     let config = args.sources.load()?;
     // Of the log only what scripts themselves have to say: the rest is in the lines printed here.
-    start_log_of_scripts()?;
+    let _log = start_log("off,puad::lua=warn")?;
     if let Some(file) = &config.file {
         print(&format!("ok {}: configuration", file.display()))?;
     }
@@ -169,10 +169,6 @@ fn granted(key: Key, publish: Option<&Publish>) -> Published {
         entity_tag: EntityTag::parse("check").ok(),
         expires: Some(publish.map_or(Duration::from_secs(3600), |publish| publish.expires)),
     }
-}
-
-fn start_log_of_scripts() -> Result<(), Ended> {
-    start_log("off,puad::lua=warn")
 }
 
 /// How long top levels are waited for, and then timers.

@@ -22,7 +22,7 @@ pub(super) struct Args {
 
 /// Runs the demonstration.
 pub(super) fn run(args: &Args) -> Result<u8, Ended> {
-    start_log("warn")?;
+    let _log = start_log("warn")?;
     demo::run(args.limit).map_err(|error| Ended::new(exit::OTHER, error))?;
     Ok(exit::OK)
 }

@@ -145,7 +145,7 @@ fn print(line: &str) -> Result<(), Ended> {
 }
 
 /// Starts the log, or says what is wrong with `PUAD_LOG`.
-fn start_log(level: &str) -> Result<(), Ended> {
+fn start_log(level: &str) -> Result<crate::daemon::Log, Ended> {
     crate::daemon::start_log(level)
         .map_err(|message| Ended::new(exit::CONFIG, anyhow::Error::msg(message)))
 }

@@ -82,7 +82,7 @@ pub(super) struct Args {
 /// Sends and prints the answer.
 pub(super) fn run(args: Args) -> Result<u8, Ended> {
     let config = config::load(config::find(args.config.as_deref()).as_deref(), &Wanted::Nothing)?;
-    start_log("error")?;
+    let _log = start_log("error")?;
     let json = args.json;
     let timeout = args.timeout;
     let listen = if args.listen.is_empty() {

@@ -48,7 +48,7 @@ pub(super) fn run(args: Args) -> Result<u8, Ended> {
     if !args.listen.is_empty() {
         config.listen = args.listen;
     }
-    start_log(config.log_level.as_str())?;
+    let _log = start_log(config.log_level.as_str())?;
     match daemon::run(config, by_hand) {
         Ok(End::Stopped) => Ok(exit::OK),
         Ok(End::AtOnce(Stop::Interrupt)) => Ok(128 + 2),

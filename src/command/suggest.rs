@@ -2,6 +2,10 @@
 
 /// Returns the candidate that `name` was probably meant to be, if one is near enough.
 pub fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Comparing costs the product of the lengths; no known name is nearly as long.
+    if name.len() > LONGEST {
+        return None;
+    }
     candidates
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
@@ -10,6 +14,8 @@ pub fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .filter(|(distance, candidate)| *distance <= (candidate.chars().count() / 3).max(1))
         .map(|(_, candidate)| candidate)
 }
+
+const LONGEST: usize = 60;
 
 #[cfg(test)]
 mod tests {
@@ -22,5 +28,6 @@ mod tests {
         assert_eq!(closest("evnet", known), Some("event"));
         assert_eq!(closest("colour", known), None);
         assert_eq!(closest("x", known), None);
+        assert_eq!(closest(&"expires".repeat(1 << 20), known), None);
     }
 }

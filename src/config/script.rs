@@ -77,6 +77,8 @@ fn read_limits(mut section: Section<'_, '_>) -> Limits {
     limits.cpu = section.read("cpu", duration).unwrap_or(limits.cpu);
     limits.source = section.read("source", size).unwrap_or(limits.source);
     limits.timers = section.read("timers", count).unwrap_or(limits.timers);
+    limits.documents = section.read("documents", size).unwrap_or(limits.documents);
+    limits.tasks = section.read("tasks", count).unwrap_or(limits.tasks);
     limits.watches = section.read("watches", count).unwrap_or(limits.watches);
     limits.publications = section.read("publications", count).unwrap_or(limits.publications);
     section.finish();

@@ -67,7 +67,8 @@ impl Budget {
         true
     }
 
-    fn message(&self) -> String {
+    /// Says what the limit is.
+    pub(super) fn message(&self) -> String {
         format!("stopped: more than {:?} of CPU without waiting (limits.cpu)", self.limit)
     }
 

@@ -10,10 +10,7 @@ use std::{
 };
 
 use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Value, WeakLua};
-use tokio::{
-    sync::{Notify, mpsc, oneshot},
-    task::{JoinHandle, spawn_local},
-};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{
     Problem, Status, api,
@@ -42,6 +39,10 @@ pub struct Limits {
     pub watches: usize,
     /// Publications at a time.
     pub publications: usize,
+    /// Documents that are kept or on their way, in bytes.
+    pub documents: usize,
+    /// Tasks at a time.
+    pub tasks: usize,
 }
 
 impl Default for Limits {
@@ -53,6 +54,8 @@ impl Default for Limits {
             timers: 1000,
             watches: 256,
             publications: 10_000,
+            documents: 64 * 1024 * 1024,
+            tasks: 10_000,
         }
     }
 }
@@ -76,6 +79,12 @@ pub(super) struct Host {
     pub(super) watches: RefCell<BTreeMap<WatchId, Rc<OnChange>>>,
     /// What this script has published.
     pub(super) publications: RefCell<BTreeMap<Key, Rc<api::pua::Entry>>>,
+    /// Bytes of documents that are kept or on their way.
+    pub(super) documents: Cell<usize>,
+    /// Calls to the core that are not answered yet.
+    pub(super) calls: Cell<usize>,
+    /// Tasks under way.
+    tasks: Cell<usize>,
     /// Whether the script was told what `on_stop = "keep"` means without a state store.
     warned_keep: Cell<bool>,
     pub(super) errors: Cell<u64>,
@@ -136,6 +145,9 @@ impl Host {
             timers: RefCell::default(),
             watches: RefCell::default(),
             publications: RefCell::default(),
+            documents: Cell::new(0),
+            calls: Cell::new(0),
+            tasks: Cell::new(0),
             warned_keep: Cell::new(false),
             errors: Cell::new(0),
             status: parts.status,
@@ -207,6 +219,15 @@ impl Host {
         }
     }
 
+    /// Takes one of the places for tasks; `None` when all are taken.
+    pub(super) fn begin_task(self: &Rc<Self>) -> Option<TaskPlace> {
+        if self.tasks.get() >= self.limits.tasks {
+            return None;
+        }
+        self.tasks.set(self.tasks.get() + 1);
+        Some(TaskPlace(self.clone()))
+    }
+
     /// Returns a path a script wrote as an absolute one: relative ones start at the script's folder.
     pub(super) fn resolve(&self, path: &str) -> PathBuf {
         let folder = self.module_dirs.first().cloned().unwrap_or_default();
@@ -225,26 +246,6 @@ impl Host {
     /// Gives an error table the metatable that shows it as one line.
     pub(super) fn finish_error(&self, table: &Table) {
         let _ = table.set_metatable(Some(self.inside().error_meta.clone()));
-    }
-
-    /// Runs a Lua function as an activity of its own; `what` names it in logs.
-    pub(super) fn spawn(
-        self: &Rc<Self>,
-        function: Function,
-        args: impl IntoLuaMulti + 'static,
-        what: impl Into<String>,
-    ) -> JoinHandle<bool> {
-        let host = self.clone();
-        let what = what.into();
-        spawn_local(async move {
-            match host.run(function, args).await {
-                Ok(_) => true,
-                Err(problem) => {
-                    host.report(&what, &problem);
-                    false
-                }
-            }
-        })
     }
 
     /// Runs a Lua function under the CPU limit and returns what it returned.
@@ -272,7 +273,11 @@ impl Host {
         let failed = |message: String, trace: String| {
             // Where memory ran out there was none left to say so, nor to begin anything new.
             let is_short = message.starts_with("not enough memory") || message == NO_ROOM;
-            let message = if is_short { self.make_room(&lua) } else { message };
+            let message = match (is_short, was_killed) {
+                (true, true) => budget.message(),
+                (true, false) => self.make_room(&lua),
+                (false, _) => message,
+            };
             let trace = if was_killed { killed_at.clone().unwrap_or(trace) } else { trace };
             Err(Problem { message, trace: trim_trace(&trace), killed: was_killed })
         };
@@ -282,10 +287,11 @@ impl Host {
                 _ => match values.pop_front() {
                     Some(Value::Table(error)) => {
                         let trace: String = error.get("trace").unwrap_or_default();
-                        failed(describe(error.get::<Value>("value").unwrap_or(Value::Nil)), trace)
+                        let value = error.get::<Value>("value").unwrap_or(Value::Nil);
+                        failed(describe(value, error.get("shown").unwrap_or_default()), trace)
                     }
                     // An error while the error was being described, as when memory is out.
-                    other => failed(describe(other.unwrap_or(Value::Nil)), String::new()),
+                    other => failed(describe(other.unwrap_or(Value::Nil), None), String::new()),
                 },
             },
             Err(error) => failed(plain(&error), String::new()),
@@ -312,23 +318,33 @@ impl Host {
     }
 }
 
+/// A place among the tasks of a script; dropping it makes room.
+pub(super) struct TaskPlace(Rc<Host>);
+
+impl Drop for TaskPlace {
+    fn drop(&mut self) {
+        self.0.tasks.set(self.0.tasks.get() - 1);
+    }
+}
+
 /// What Luau says when the error handler itself fails.
 const NO_ROOM: &str = "error in error handling";
 
-/// Returns an error value as one line or a few.
-fn describe(value: Value) -> String {
+/// Returns an error value as one line or a few. `shown` is a table's text, made while the script's
+/// limits held; nothing of the script runs here.
+fn describe(value: Value, shown: Option<String>) -> String {
     match value {
         Value::String(text) => text.to_string_lossy(),
         Value::Error(error) => plain(&error),
-        Value::Table(table) => {
-            let shown = Value::Table(table.clone())
-                .to_string()
-                .ok()
-                .filter(|shown| !shown.starts_with("table: "));
-            shown.unwrap_or_else(|| fields(&table))
+        Value::Table(table) => match shown {
+            Some(shown) if !shown.starts_with("table: ") => shown,
+            Some(_) | None => fields(&table),
+        },
+        Value::Integer(_) | Value::Number(_) | Value::Boolean(_) => {
+            value.to_string().unwrap_or_default()
         }
         Value::Nil => "an error without a value".into(),
-        other => other.to_string().unwrap_or_else(|_| "an error that cannot be shown".into()),
+        other => format!("an error that is a {}", other.type_name()),
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::{path::Path, rc::Rc};
 
-use mlua::{Function, Lua, LuaOptions, StdLib, Table};
+use mlua::{Function, Lua, LuaOptions, LuaString, StdLib, Table};
 
 use super::{api, budget::Budget, host::Host};
 
@@ -26,6 +26,7 @@ pub(super) fn build(host: &Rc<Host>) -> mlua::Result<Vm> {
         "find_module",
         lua.create_function(move |lua, name: String| find_module(lua, &finder, &name))?,
     )?;
+    shared.set("find", lua.create_function(find_plain)?)?;
     lua.load(include_str!("prelude.luau")).set_name("=puad").call::<()>(&shared)?;
     let globals = lua.globals();
     globals.set("require", shared.get::<Function>("require")?)?;
@@ -56,6 +57,21 @@ pub(super) fn compile(lua: &Lua, name: &str, source: &str, limit: usize) -> mlua
         .set_name(format!("={name}"))
         .set_mode(mlua::chunk::ChunkMode::Text)
         .into_function()
+}
+
+/// `string.find` for plain texts: positions count from 1, negative ones from the end.
+fn find_plain(
+    _: &Lua,
+    (text, wanted, init): (LuaString, LuaString, Option<i64>),
+) -> mlua::Result<(Option<usize>, Option<usize>)> {
+    let (text, wanted) = (text.as_bytes(), wanted.as_bytes());
+    let from = match init.unwrap_or(1) {
+        0 => 0,
+        at @ 1.. => usize::try_from(at - 1).unwrap_or(usize::MAX),
+        back => text.len().saturating_sub(usize::try_from(-back).unwrap_or(usize::MAX)),
+    };
+    let found = text.get(from..).and_then(|rest| memchr::memmem::find(rest, &wanted));
+    Ok((found.map(|at| from + at + 1), found.map(|at| from + at + wanted.len())))
 }
 
 fn find_module(

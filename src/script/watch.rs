@@ -53,8 +53,8 @@ pub struct Change {
     pub path: PathBuf,
     /// Where a renamed file came from.
     pub from: Option<PathBuf>,
-    /// All paths that became quiet together.
-    pub paths: Vec<PathBuf>,
+    /// All paths that became quiet together; shared by their changes.
+    pub paths: Arc<[PathBuf]>,
 }
 
 /// Kinds of change.
@@ -331,8 +331,11 @@ impl Keeper {
     fn poll(&mut self, now: Instant) {
         for watch in self.watches.values_mut() {
             if watch.next_poll.is_some_and(|at| at <= now) {
-                watch.next_poll = watch.request.poll.map(|every| now + every);
                 watch.compare(now);
+                // One thread looks for everybody: a large tree must leave it time for the others.
+                let ended = Instant::now();
+                let rest = ended.duration_since(now) * 10;
+                watch.next_poll = watch.request.poll.map(|every| now + every.max(rest));
             }
         }
     }
@@ -344,8 +347,11 @@ impl Keeper {
             if quiet.is_empty() {
                 continue;
             }
-            watch.seen = watch.look();
-            let paths: Vec<PathBuf> = quiet.iter().map(|settled| settled.path.clone()).collect();
+            for settled in &quiet {
+                watch.seen.remove(&settled.path);
+                note_stamp(&mut watch.seen, &settled.path);
+            }
+            let paths: Arc<[PathBuf]> = quiet.iter().map(|settled| settled.path.clone()).collect();
             for Settled { path, kind, from } in quiet {
                 let change = Change { kind, path, from, paths: paths.clone() };
                 if !(watch.request.deliver)(*id, change) {

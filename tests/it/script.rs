@@ -235,3 +235,56 @@ fn a_refused_watch_calls_nobody() {
     stage.loaded().expect("both were refused");
     assert_eq!(stage.status().last_error, None);
 }
+
+#[test]
+fn a_metatable_that_never_ends_does_not_outlive_the_limit() {
+    let mut stage = Stage::set(
+        r#"
+        task.spawn(function() error(setmetatable({}, { __tostring = function() while true do end end })) end)
+        timer.after(0.2, function()
+            pua.publish { presentity_uri = "sip:a@example.com", event = "presence", body = "alive" }
+        end)
+        "#,
+        |spec| spec.limits.cpu = Duration::from_millis(50),
+    );
+    assert_eq!(stage.said(), "alive");
+    assert!(stage.problem().message.contains("stopped: more than 50ms of CPU"));
+}
+
+#[test]
+fn searching_a_long_plain_text_takes_time_in_proportion() {
+    let mut stage = Stage::run(
+        r#"
+        local hay, needle = string.rep("a", 4000000), string.rep("a", 2000000) .. "b"
+        assert(hay:find(needle, 1, true) == nil and hay:find(needle) == nil)
+        assert(#hay:split(needle) == 1)
+        local long = string.rep("x", 70)
+        local text = "12" .. long .. "3" .. long
+        local function is(from, to, ...) local a, b = text:find(...) assert(a == from and b == to, `{a} {b}`) end
+        is(3, 72, long) is(3, 72, long, 1, true) is(74, 143, long, 4) is(74, 143, long, -70)
+        is(nil, nil, long, 75) is(nil, nil, long, 1000) is(1, 1, "%d")
+        assert(table.concat(text:split(long), "|") == "12|3|")
+        "#,
+    );
+    stage.loaded().expect("all of it holds, within a second of CPU");
+}
+
+#[test]
+fn tasks_are_counted_and_limited() {
+    let mut stage = Stage::set(
+        r#"
+        local a, b = task.spawn(sleep, 10), task.spawn(sleep, 0.01)
+        local c, err = task.spawn(sleep, 10)
+        assert(a and b and c == nil and err.code == "limit" and err.message:find("limits.tasks"), err)
+        local d, why = task.all { function() end }
+        assert(d == nil and why.code == "limit")
+        sleep(0.1)
+        assert(task.spawn(sleep, 10), "one has ended")
+        task.cancel(a)
+        sleep(0.01)
+        assert(task.all { function() return 1 end }[1] == 1, "one was cancelled")
+        "#,
+        |spec| spec.limits.tasks = 2,
+    );
+    stage.loaded().expect("all of it holds");
+}

@@ -387,3 +387,46 @@ fn a_body_in_kamailios_order_is_a_text_or_a_body_and_nothing_else() {
         "{problem}"
     );
 }
+
+#[test]
+fn documents_are_counted_and_limited() {
+    let mut stage = Stage::set(
+        r#"
+        local function publish(id, length)
+            return pua.publish { presentity_uri = "sip:a@example.com", event = "presence", id = id, body = string.rep("x", length) }
+        end
+        local _, err = publish("a", 1024 * 1024 + 1)
+        assert(err.code == "limit" and err.message:find("1048577 bytes"), err)
+        assert(publish("a", 600))
+        assert(publish("a", 300), "it replaces the first")
+        assert(publish("b", 600))
+        _, err = publish("c", 200)
+        assert(err.code == "limit" and err.message:find("limits.documents"), err)
+        "#,
+        |spec| spec.limits.documents = 1000,
+    );
+    for _ in 0..3 {
+        stage.granted();
+    }
+    stage.loaded().expect("all of it holds");
+}
+
+#[test]
+fn a_refused_call_that_nobody_waits_for_leaves_a_line_in_the_log_and_nothing_else() {
+    let mut stage = Stage::set(
+        r#"
+        for n = 1, 3 do
+            assert(pua.send_publish { presentity_uri = `sip:{n}@example.com`, event = "presence", expires = 0 })
+            sleep(0.02)
+        end
+        "#,
+        |spec| spec.limits.publications = 1,
+    );
+    for _ in 0..3 {
+        let (publish, reply) = stage.publish();
+        let mut gone = grant(&publish);
+        gone.state = PublicationState::Removed;
+        let _ = reply.send(Reply::Publication(Ok(gone)));
+    }
+    stage.loaded().expect("keys that are not there use up no limit");
+}

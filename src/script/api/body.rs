@@ -2,10 +2,10 @@
 //!
 //! What a document looks like is the business of [`crate::body`]; here Lua tables become its types.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use bytes::Bytes;
-use mlua::{Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value};
+use mlua::{Lua, LuaString, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value};
 
 use super::{
     super::host::Host,
@@ -37,13 +37,18 @@ pub(super) fn table(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
     Ok(table)
 }
 
-/// A document and its type, as `pua.publish` takes it.
-pub(super) struct Body(Document);
+/// A document and its type, as `pua.publish` takes it. The text lies in the script's heap, so that
+/// it counts towards its limit.
+pub(super) struct Body {
+    content_type: Arc<str>,
+    text: LuaString,
+}
 
 impl Body {
     /// Returns what is sent.
     pub(super) fn document(&self) -> Document {
-        self.0.clone()
+        let body = Bytes::copy_from_slice(&self.text.as_bytes());
+        Document { content_type: self.content_type.clone(), body }
     }
 }
 
@@ -51,12 +56,12 @@ impl UserData for Body {
     fn add_methods<M: UserDataMethods<Self>>(add: &mut M) {
         add.add_meta_method(MetaMethod::Index, |lua, this, name: String| {
             Ok(match name.as_str() {
-                "content_type" => Value::String(lua.create_string(&*this.0.content_type)?),
-                "text" => Value::String(lua.create_string(&this.0.body)?),
+                "content_type" => Value::String(lua.create_string(&*this.content_type)?),
+                "text" => Value::String(this.text.clone()),
                 _ => Value::Nil,
             })
         });
-        add.add_meta_method(MetaMethod::ToString, |lua, this, ()| lua.create_string(&this.0.body));
+        add.add_meta_method(MetaMethod::ToString, |_, this, ()| Ok(this.text.clone()));
     }
 }
 
@@ -73,10 +78,7 @@ fn raw(lua: &Lua, args: &MultiValue) -> Result<Value, Fault> {
         }
     };
     match args.get(1) {
-        Some(Value::String(bytes)) => {
-            let body = Bytes::copy_from_slice(&bytes.as_bytes());
-            made(lua, Document { content_type: content_type.into(), body })
-        }
+        Some(Value::String(text)) => made(lua, content_type.into(), text.clone()),
         other => Err(Fault::misuse(format!(
             "body.raw: second argument: {} is not a text",
             shown(other.unwrap_or(&Value::Nil))
@@ -84,13 +86,13 @@ fn raw(lua: &Lua, args: &MultiValue) -> Result<Value, Fault> {
     }
 }
 
-fn made(lua: &Lua, document: Document) -> Result<Value, Fault> {
-    Ok(Value::UserData(lua.create_userdata(Body(document))?))
+fn made(lua: &Lua, content_type: Arc<str>, text: LuaString) -> Result<Value, Fault> {
+    Ok(Value::UserData(lua.create_userdata(Body { content_type, text })?))
 }
 
 fn built(lua: &Lua, call: &str, body: Result<body::Body, BodyError>) -> Result<Value, Fault> {
     match body {
-        Ok(body) => made(lua, Document { content_type: body.content_type, body: body.text }),
+        Ok(body) => made(lua, body.content_type, lua.create_string(&body.text)?),
         Err(why) => Err(Fault::misuse(format!("{call}: {why}"))),
     }
 }

@@ -30,7 +30,7 @@ impl Letter for Change {
         table.raw_set("path", self.path.to_string_lossy())?;
         table.raw_set("from", self.from.as_ref().map(|from| from.to_string_lossy()))?;
         let paths = lua.create_table()?;
-        for path in &self.paths {
+        for path in self.paths.iter() {
             paths.raw_push(path.to_string_lossy())?;
         }
         table.raw_set("paths", paths)?;
@@ -85,7 +85,7 @@ fn watch(
     match begun {
         Ok(id) => {
             for path in seen.into_iter().filter(|path| path.exists()) {
-                let paths = vec![path.clone()];
+                let paths = [path.clone()].into();
                 serial.push(host, lua, Change { kind: Kind::Create, path, from: None, paths });
             }
             Ok((handle(lua, host, methods, id)?, Value::Nil))

@@ -50,6 +50,10 @@ pub(super) fn print(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Function> {
 
 fn say(lua: &Lua, host: &Host, level: tracing::Level, message: &str) {
     let script = &*host.name;
+    let message = match message.char_indices().nth(LONGEST) {
+        Some((end, _)) => &format!("{}… ({} bytes)", &message[..end], message.len()),
+        None => message,
+    };
     let line = calling_line(lua).unwrap_or_default();
     match level {
         tracing::Level::ERROR => tracing::error!(target: "puad::lua", script, line, "{message}"),
@@ -94,3 +98,6 @@ fn fields_of(fields: &Table) -> mlua::Result<String> {
         out
     }))
 }
+
+/// Characters of one line that go into the log.
+const LONGEST: usize = 2000;

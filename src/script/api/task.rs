@@ -7,7 +7,7 @@ use tokio::task::{AbortHandle, JoinHandle, spawn_local};
 
 use super::{
     super::{Problem, host::Host},
-    Fault, bind, bind_async,
+    Fault, bind, bind_async, failed_with,
     options::{duration, shown},
 };
 
@@ -19,8 +19,18 @@ pub(super) fn table(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
         "spawn",
         bind(lua, host, move |lua, mut args: MultiValue| {
             let function = function("task.spawn", args.pop_front())?;
-            let handle = spawner.spawn(function, args, "task");
-            Ok(lua.create_userdata(Task(handle.abort_handle()))?)
+            let Some(place) = spawner.begin_task() else {
+                return Ok(too_many(lua, &spawner, "task.spawn")?);
+            };
+            let host = spawner.clone();
+            let task = spawn_local(async move {
+                if let Err(problem) = host.run(function, args).await {
+                    host.report("task", &problem);
+                }
+                drop(place);
+            });
+            let task = lua.create_userdata(Task(task.abort_handle()))?;
+            Ok((Value::UserData(task), Value::Nil))
         })?,
     )?;
     table.set("wait", sleep_as(lua, host, "task.wait")?)?;
@@ -61,7 +71,7 @@ fn sleep_as(lua: &Lua, host: &Host, call: &'static str) -> mlua::Result<Function
 
 /// Runs functions side by side and returns the first result of each, in their order. An error in
 /// one ends the others and is raised.
-async fn all(lua: Lua, host: Rc<Host>, args: MultiValue) -> Result<Table, Fault> {
+async fn all(lua: Lua, host: Rc<Host>, args: MultiValue) -> Result<(Value, Value), Fault> {
     let Some(Value::Table(list)) = args.front() else {
         return Err(Fault::misuse(
             "task.all: a list of functions is expected, as in task.all{ f, g }",
@@ -70,8 +80,15 @@ async fn all(lua: Lua, host: Rc<Host>, args: MultiValue) -> Result<Table, Fault>
     let mut running = Running(Vec::new());
     for item in list.sequence_values::<Value>() {
         let function = function("task.all", Some(item?))?;
+        let Some(place) = host.begin_task() else {
+            return Ok(too_many(&lua, &host, "task.all")?);
+        };
         let host = host.clone();
-        running.0.push(spawn_local(async move { host.run(function, ()).await }));
+        running.0.push(spawn_local(async move {
+            let result = host.run(function, ()).await;
+            drop(place);
+            result
+        }));
     }
     let results = lua.create_table()?;
     results.raw_set("n", running.0.len())?;
@@ -84,7 +101,12 @@ async fn all(lua: Lua, host: Rc<Host>, args: MultiValue) -> Result<Table, Fault>
             Err(_) => return Err(mlua::Error::runtime("task.all: a task was cancelled").into()),
         }
     }
-    Ok(results)
+    Ok((Value::Table(results), Value::Nil))
+}
+
+fn too_many(lua: &Lua, host: &Host, op: &str) -> mlua::Result<(Value, Value)> {
+    let message = format!("there are {} tasks already (limits.tasks)", host.limits.tasks);
+    failed_with(lua, host, op, "limit", message)
 }
 
 /// Activities that end with whoever waits for them.

@@ -71,7 +71,7 @@ impl Call {
             }
         };
         if let Some(id) = options.text("id")? {
-            publish.id = id;
+            publish.id = checked_id(id).map_err(|why| options.refuse("id", why))?;
         }
         publish.document = document(&options, &publish.event)?;
         if let Some(expires) = options.duration("expires")? {
@@ -160,7 +160,7 @@ impl Call {
                 .map_err(|(field, why)| refuse(field, why))?,
         };
         if let Some(id) = text(4)? {
-            publish.id = id;
+            publish.id = checked_id(id).map_err(|why| refuse("id", why))?;
         }
         if let Some(tag) = text(5)? {
             publish.entity_tag =
@@ -223,6 +223,13 @@ fn read_document(
             ),
         )),
     }
+}
+
+fn checked_id(id: String) -> Result<String, String> {
+    if id.is_empty() || id.len() > 256 || id.contains(char::is_control) {
+        return Err("is not a text of 1 to 256 bytes without control characters".into());
+    }
+    Ok(id)
 }
 
 fn checked_type(text: &str) -> Result<Arc<str>, String> {

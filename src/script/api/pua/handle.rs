@@ -80,9 +80,11 @@ pub(super) fn methods(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
                     "refresh" => Command::Refresh { owner, key: key.clone(), timeout },
                     _ => Command::Remove { owner, key: key.clone(), timeout },
                 };
-                entry.calls.set(entry.calls.get() + 1);
+                if let Err(failure) = entry.begin(&host, None) {
+                    return Ok(failed(&lua, &host, op, &failure)?);
+                }
                 let reply = host.core.call(command).await.unwrap_or_else(|_| closed());
-                entry.note(&host, &key, &reply);
+                entry.note(&host, &key, None, &reply);
                 answer(&lua, &host, op, handle, reply)
             })?,
         )?;

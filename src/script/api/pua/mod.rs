@@ -89,6 +89,8 @@ pub(in crate::script) struct Entry {
     calls: Cell<usize>,
     /// Whether the core has the publication, as far as it has said.
     is_known: Cell<bool>,
+    /// Bytes of its document that count towards the script's limit.
+    kept: Cell<usize>,
 }
 
 impl Entry {
@@ -96,13 +98,48 @@ impl Entry {
     /// may be told while the next publish of the key is already under way.
     fn forget(&self, host: &Host, key: &Key) {
         if self.calls.get() == 0 && !self.is_known.get() {
+            host.documents.set(host.documents.get().saturating_sub(self.kept.take()));
             host.publications.borrow_mut().remove(key);
         }
     }
 
-    /// Takes the core's word on a call.
-    fn note(&self, host: &Host, key: &Key, reply: &Reply) {
+    /// Notes a call that carries a document of this length, if any.
+    ///
+    /// # Errors
+    /// When the script has too much under way already.
+    fn begin(&self, host: &Host, document: Option<usize>) -> Result<(), Failure> {
+        let limit = |message: String| Err(Failure::new(FailureKind::Limit, message));
+        if host.calls.get() >= host.limits.publications {
+            let most = host.limits.publications;
+            return limit(format!("{most} calls are not answered yet (limits.publications)"));
+        }
+        let length = document.unwrap_or(0);
+        if length > LONGEST_DOCUMENT {
+            return limit(format!(
+                "a document of {length} bytes is longer than the {LONGEST_DOCUMENT} a PUBLISH may carry"
+            ));
+        }
+        if host.documents.get() + length > host.limits.documents {
+            return limit(format!(
+                "the documents of this script would take more than {} bytes (limits.documents)",
+                host.limits.documents
+            ));
+        }
+        host.calls.set(host.calls.get() + 1);
+        self.calls.set(self.calls.get() + 1);
+        // Until the answer both the old document and the new one may be held somewhere.
+        host.documents.set(host.documents.get() + length);
+        Ok(())
+    }
+
+    /// Takes the core's word on a call that carried a document of this length, if any.
+    fn note(&self, host: &Host, key: &Key, document: Option<usize>, reply: &Reply) {
+        host.calls.set(host.calls.get().saturating_sub(1));
         self.calls.set(self.calls.get().saturating_sub(1));
+        if let Some(length) = document {
+            let replaced = self.kept.replace(length);
+            host.documents.set(host.documents.get().saturating_sub(replaced));
+        }
         match reply {
             Reply::Publication(Ok(published)) => {
                 self.is_known.set(published.state != PublicationState::Removed);
@@ -204,13 +241,13 @@ impl Call {
         let handle = lua.create_userdata(begun.handle(host, methods))?;
         let host = host.clone();
         spawn_local(async move {
-            let Begun { key, entry, reply, .. } = begun;
+            let Begun { key, entry, reply, document, .. } = begun;
             let reply = reply.await.unwrap_or_else(|_| closed());
             if let Reply::Publication(Err(failure)) = &reply {
                 let script = &*host.name;
                 tracing::warn!(script, "{op}: {failure}");
             }
-            entry.note(&host, &key, &reply);
+            entry.note(&host, &key, document, &reply);
         });
         Ok((Value::UserData(handle), Value::Nil))
     }
@@ -222,7 +259,12 @@ impl Call {
             host.warn_keep();
         }
         let key = self.publish.key();
+        let document = self.publish.document.as_ref().map(|document| document.body.len());
         let entry = host.publication(&key)?;
+        if let Err(failure) = entry.begin(host, document) {
+            entry.forget(host, &key);
+            return Err(failure);
+        }
         if let Some(function) = self.on_state {
             let what = format!("on_state of {key}");
             let handler = Serial::new(function, what, QUEUE, Full::DropOldest);
@@ -233,8 +275,7 @@ impl Call {
         let reply = host.core.send(Command::Publish(self.publish));
         let reply =
             reply.map_err(|closed| Failure::new(FailureKind::Closed, closed.to_string()))?;
-        entry.calls.set(entry.calls.get() + 1);
-        Ok(Begun { key, entry, template, reply })
+        Ok(Begun { key, entry, template, document, reply })
     }
 }
 
@@ -243,6 +284,8 @@ struct Begun {
     key: Key,
     entry: Rc<Entry>,
     template: Publish,
+    /// Bytes of the document it carries.
+    document: Option<usize>,
     reply: oneshot::Receiver<Reply>,
 }
 
@@ -265,7 +308,7 @@ impl Begun {
         handle: AnyUserData,
     ) -> Result<(Value, Value), Fault> {
         let reply = self.reply.await.unwrap_or_else(|_| closed());
-        self.entry.note(host, &self.key, &reply);
+        self.entry.note(host, &self.key, self.document, &reply);
         answer(lua, host, op, handle, reply)
     }
 }
@@ -295,5 +338,7 @@ fn closed() -> Reply {
     Reply::Publication(Err(Failure::new(FailureKind::Closed, "puad is stopping")))
 }
 
+/// As long as any body that puad takes itself; what is longer is no state.
+const LONGEST_DOCUMENT: usize = 1024 * 1024;
 /// Changes that wait for a slow `on_state`.
 const QUEUE: usize = 64;
