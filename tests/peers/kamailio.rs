@@ -4,7 +4,9 @@ use std::{fs, path::PathBuf};
 
 use tempfile::TempDir;
 
-use crate::process::{INSTALL, Process, free_port, is_bound, is_listening, run, wait_for};
+use crate::process::{
+    INSTALL, Process, free_port, installed, is_bound, is_listening, run, wait_for,
+};
 
 /// A presence server of a story's own.
 #[derive(Debug)]
@@ -82,7 +84,8 @@ impl Kamailio {
         let control = self.folder.path().join("ctl");
         let _ = fs::remove_file(&control);
         let log = self.log_path();
-        let mut process = Process::start("kamailio", &arguments, self.folder.path(), &log);
+        let mut process =
+            Process::start(&installed("kamailio"), &arguments, self.folder.path(), &log);
         wait_for("Kamailio being up", || {
             process.check(&log);
             let is_up = control.exists() && is_bound(self.port) && is_listening(self.port);

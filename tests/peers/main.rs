@@ -17,5 +17,6 @@ mod watcher;
 mod digest;
 mod outage;
 mod presence;
+mod program;
 mod transport;
 mod unwilling;

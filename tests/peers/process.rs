@@ -6,7 +6,7 @@ use std::{
     io,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU16, Ordering},
     thread,
     time::{Duration, Instant},
@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 #[derive(Debug)]
 pub struct Process {
     child: Child,
-    name: &'static str,
+    name: String,
 }
 
 impl Process {
@@ -26,13 +26,16 @@ impl Process {
     ///
     /// It leads a process group, so that its own children end with it, and it gets SIGTERM when the
     /// thread of the story dies, however that comes about.
-    pub fn start(name: &'static str, arguments: &[String], folder: &Path, log: &Path) -> Self {
+    pub fn start(program: &Path, arguments: &[String], folder: &Path, log: &Path) -> Self {
+        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let log = File::options().create(true).append(true).open(log).expect("a log");
         let child = Command::new(installed("setpriv"))
             .args(["--pdeathsig", "TERM", "--"])
-            .arg(installed(name))
+            .arg(program)
             .args(arguments)
             .current_dir(folder)
+            .env_remove("PUAD_CONFIG")
+            .env_remove("PUAD_LOG")
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)
@@ -46,7 +49,7 @@ impl Process {
     pub fn check(&mut self, log: &Path) {
         if let Some(status) = self.child.try_wait().expect("our own child") {
             let text = fs::read_to_string(log).unwrap_or_default();
-            panic!("{} has ended with {status}; {INSTALL}. It said:\n{text}", self.name);
+            panic!("{} has ended with {status} ({INSTALL}). It said:\n{text}", self.name);
         }
     }
 
@@ -54,6 +57,12 @@ impl Process {
     pub fn kill(&mut self) {
         self.signal(Signal::KILL);
         let _ = self.child.wait();
+    }
+
+    /// SIGTERM; returns the exit status, as soon as there is one.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        wait_for("the end of a process", || self.child.try_wait().expect("our own child"))
     }
 
     /// SIGTERM, and SIGKILL for what is still there after a while.

@@ -98,11 +98,6 @@ impl Puad {
         found.unwrap_or_else(|_| panic!("{change:?} does not come, only {others:?}"))
     }
 
-    /// The changes told so far and not waited for.
-    pub fn changes(&mut self) -> Vec<Change> {
-        std::iter::from_fn(|| self.events.try_recv().ok()).map(|event| event.change).collect()
-    }
-
     fn publication(&self, command: Command) -> Result<Published, Failure> {
         match self.call(command) {
             Reply::Publication(result) => result,

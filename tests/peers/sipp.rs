@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use tempfile::TempDir;
 
 use crate::{
-    process::{Process, free_port, is_bound, wait_for},
+    process::{Process, free_port, installed, is_bound, wait_for},
     sip::Sip,
 };
 
@@ -38,7 +38,7 @@ impl Sipp {
         .map(str::to_owned)
         .collect::<Vec<_>>();
         let log = folder.path().join("log");
-        let mut process = Process::start("sipp", &arguments, folder.path(), &log);
+        let mut process = Process::start(&installed("sipp"), &arguments, folder.path(), &log);
         wait_for("SIPp being up", || {
             process.check(&log);
             is_bound(port).then_some(())
