@@ -10,6 +10,7 @@ mod building;
 mod checklist;
 mod cost;
 mod defence;
+mod examples;
 mod framing;
 mod hostile;
 mod incoming;
