@@ -63,6 +63,11 @@ impl Timers {
         self.heap.pop().map(|Reverse(entry)| (entry.at, entry.whom))
     }
 
+    /// Returns whether there is an entry that is due.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.heap.peek().is_some_and(|Reverse(entry)| entry.at <= now)
+    }
+
     /// Returns the earliest entry.
     pub(crate) fn next(&self) -> Option<Deadline> {
         self.heap.peek().map(|Reverse(entry)| Deadline { at: entry.at, timer: entry.timer })

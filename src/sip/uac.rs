@@ -75,8 +75,15 @@ impl Uac {
             }
             Input::Timeout => {}
         }
-        self.handle_due(now);
-        self.publications.run(now, &mut self.wire, &mut self.requests);
+        loop {
+            self.handle_due(now);
+            self.publications.run(now, &mut self.wire, &mut self.requests);
+            // What was decided just now may be due already: a lifetime that ended while the answer
+            // was under way, a connection that has long been idle and lost its last user.
+            if !self.wire.timers.is_due(now) {
+                return;
+            }
+        }
     }
 
     /// Returns what is to be done next; call until `Output::Timeout`.

@@ -22,6 +22,7 @@ mod program;
 mod publish;
 mod publish_options;
 mod publish_queue;
+mod publish_regressions;
 mod publish_retry;
 mod publish_tags;
 mod publish_time;

@@ -342,10 +342,14 @@ impl Publications {
                 self.finals.extend(outcome.map(|outcome| (at, outcome)));
                 self.schedule(wire, at);
             }
-            // It ended, or its tag ran out, while it queued.
             None => {
                 self.release(at);
-                self.end(wire, at, true);
+                // A newer call may have it wait for its interval; else it ended, or its tag ran out.
+                if matches!(self.entries[at].publication.state, State::Waiting { .. }) {
+                    self.schedule(wire, at);
+                } else {
+                    self.end(wire, at, true);
+                }
             }
         }
     }
@@ -507,7 +511,9 @@ impl Publications {
             }
             // Its place in a queue still names it: it goes when its turn comes and finds nothing to do.
             Turn::AtGate(_) | Turn::Inside(_) => {
-                entry.publication.state = State::Failed { held: None }
+                entry.publication.state = State::Failed { held: None };
+                // Nor may its lifetime end once more, again and again.
+                entry.publication.wanted.until = None;
             }
         }
         self.check_stopped(wire);

@@ -1,0 +1,78 @@
+//! Faults that the simulated networks found, each as a story of its own.
+
+use std::time::Instant;
+
+use puad::{
+    command::Lifetime,
+    sip::{
+        Config,
+        io::{Input, Output},
+    },
+};
+
+use crate::support::{
+    secs,
+    world::{ALICE, PEER, World, document, presence, publish},
+};
+
+const BOB: &str = "sip:bob@192.0.2.1";
+
+#[test]
+fn an_update_that_must_wait_does_not_end_a_publication_that_queued_for_its_removal() {
+    let mut world = World::silent();
+    let mut count = 0;
+    world.peer = Box::new(move |_, request| {
+        count += 1;
+        vec![(1.0, request.granted(&format!("t{count}"), 600))]
+    });
+    let mut lamp = publish(ALICE, "dialog", "text/plain", "one");
+    lamp.min_interval = secs(30);
+    world.publish(lamp.clone());
+    world.run_for(secs(2));
+    // The removal queues behind another PUBLISH to this Request-URI, and is taken back.
+    world.publish(presence("<a/>"));
+    world.remove(lamp.key());
+    lamp.document = Some(document("text/plain", "two"));
+    let update = world.publish(lamp.clone());
+    world.run_for(secs(60));
+    assert!(world.outcome(update).is_ok());
+    assert_eq!(world.infos().len(), 2);
+    assert_eq!(world.distinct_requests().last().expect("sent").text(), "two");
+}
+
+#[test]
+fn a_publication_that_ends_in_the_queue_asks_for_no_more_time() {
+    let mut config = Config::default();
+    config.limits.in_flight_per_server = 1;
+    let mut world = World::with_config(config);
+    world.publish(presence("<a/>"));
+    let mut brief = publish(BOB, "presence", "text/plain", "b");
+    brief.lifetime = Lifetime::For(secs(5));
+    world.publish(brief);
+    world.run_for(secs(4.8));
+    world.now += secs(0.3);
+    world.input(Input::Timeout);
+    assert!(deadline(&mut world) > world.now);
+}
+
+#[test]
+fn a_lifetime_that_ends_while_the_answer_is_under_way_leaves_no_deadline_behind() {
+    let mut world = World::silent();
+    let mut brief = presence("<a/>");
+    brief.lifetime = Lifetime::For(secs(2));
+    world.publish(brief);
+    world.run_for(secs(3));
+    let (flow, source) = (world.sent[0].flow, PEER.parse().expect("an address"));
+    let answer = world.sent[0].sip().granted("t1", 600);
+    world.input(Input::Received { flow, source, message: &answer });
+    assert!(deadline(&mut world) > world.now);
+    assert!(world.infos().is_empty());
+}
+
+/// The next deadline of a core that has nothing else to do.
+fn deadline(world: &mut World) -> Instant {
+    match world.uac.poll_output() {
+        Output::Timeout(Some(deadline)) => deadline.at,
+        other => panic!("not only a deadline: {other:?}"),
+    }
+}
