@@ -69,6 +69,29 @@ fn a_lifetime_that_ends_while_the_answer_is_under_way_leaves_no_deadline_behind(
     assert!(world.infos().is_empty());
 }
 
+#[test]
+fn pub_10_a_grant_counts_from_when_the_server_may_have_given_it() {
+    // It answers the first copy, but only an answer to a later one comes through.
+    let mut world = World::silent();
+    world.peer = Box::new(|_, request| vec![(14.0, request.granted("t", 20))]);
+    world.publish(presence("<a/>"));
+    world.run_for(secs(20));
+    let refresh = &world.distinct_requests()[1];
+    assert_eq!(refresh.get("SIP-If-Match"), Some("t"));
+}
+
+#[test]
+fn a_late_answer_does_not_make_the_last_grant_cover_the_rest_of_the_lifetime() {
+    // Granted for 23 s at 0, which looks like 39 s from the answer at 16; wanted for 34 s.
+    let mut world = World::silent();
+    world.peer = Box::new(|_, request| vec![(16.0, request.granted("t", 23))]);
+    let mut brief = presence("<a/>");
+    brief.lifetime = Lifetime::For(secs(34));
+    world.publish(brief);
+    world.run_for(secs(23));
+    assert_eq!(world.distinct_requests().len(), 2);
+}
+
 /// The next deadline of a core that has nothing else to do.
 fn deadline(world: &mut World) -> Instant {
     match world.uac.poll_output() {

@@ -139,8 +139,8 @@ pub(crate) enum State {
     Due { held: Option<Held> },
     /// A PUBLISH waits for its final response.
     InFlight { held: Option<Held>, sent: Sent },
-    /// Up; nothing to do before `refresh_at`.
-    Published { held: Held, refresh_at: Instant },
+    /// Up, until `lasts_until` for certain; nothing to do before `refresh_at`.
+    Published { held: Held, refresh_at: Instant, lasts_until: Instant },
     /// Up, but nobody can name it: a new Initial when it has run out (PUB-21).
     Untagged { expires_at: Instant },
     /// Held back.
@@ -505,8 +505,13 @@ impl Publication {
         self.state = match answer.entity_tag.clone() {
             Some(entity_tag) => {
                 let held = Held { entity_tag, expires_at, is_given: false };
-                let refresh_at = now + refresh_after(lifetime, around.timer_f, around.ids);
-                State::Published { held, refresh_at }
+                // The grant began somewhere between sending and now, which after retransmissions are
+                // far apart: the tag is used for as long as it may be good, and refreshed before it
+                // may be over.
+                let began = self.last_sent.unwrap_or(now);
+                let refresh_after = refresh_after(lifetime, around.timer_f, around.ids);
+                let refresh_at = (began + refresh_after).max(now);
+                State::Published { held, refresh_at, lasts_until: began + lifetime }
             }
             None => {
                 let mut failure = answer.failure();
@@ -657,9 +662,9 @@ impl Publication {
     pub(crate) fn poll_timeout(&self) -> Option<Deadline> {
         let state = match &self.state {
             State::Due { .. } | State::InFlight { .. } | State::Failed { .. } => None,
-            State::Published { held, refresh_at } => match self.wanted.until {
+            State::Published { refresh_at, lasts_until, .. } => match self.wanted.until {
                 // The server drops it by itself when nobody wants it any more.
-                Some(until) if until <= held.expires_at + Duration::from_secs(1) => None,
+                Some(until) if until <= *lasts_until + Duration::from_secs(1) => None,
                 Some(_) | None => Some(Deadline { at: *refresh_at, timer: Timer::Refresh }),
             },
             State::Untagged { expires_at } => {
