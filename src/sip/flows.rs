@@ -36,6 +36,8 @@ pub(crate) struct Flow {
     /// Since when a message is half received.
     pub(crate) halfway_since: Option<Instant>,
     pub(crate) last_used: Instant,
+    /// When it was opened, or bytes last came.
+    pub(crate) last_heard: Instant,
     /// Live publications that came by this flow.
     pub(crate) users: usize,
     /// Earliest entry of this flow in the timer heap.
@@ -105,6 +107,7 @@ impl Flows {
                 decoder: (reliable && remote.is_some()).then(Decoder::default),
                 halfway_since: None,
                 last_used: now,
+                last_heard: now,
                 users: 0,
                 scheduled: None,
             },

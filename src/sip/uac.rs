@@ -17,7 +17,7 @@ use super::{
     stats::Stats,
     timers::Whom,
     uas::Servers,
-    wire::Wire,
+    wire::{Ended, Wire},
 };
 use crate::command::{Command, Reply};
 
@@ -119,7 +119,12 @@ impl Uac {
         while let Some((at, whom)) = self.wire.timers.pop_due(now) {
             match whom {
                 Whom::Client(branch) => {
-                    if let Some((request, ended)) = self.wire.client_timeout(now, at, branch) {
+                    if let Some((request, ended, flow)) = self.wire.client_timeout(now, at, branch)
+                    {
+                        if matches!(ended, Ended::TimedOut { .. }) && self.wire.is_silent(now, flow)
+                        {
+                            self.break_flow(now, flow, FlowError::TimedOut, true);
+                        }
                         let publication = self.requests.publication(request);
                         let outcome =
                             self.requests.handle_ended(now, &mut self.wire, request, ended);
@@ -145,7 +150,7 @@ impl Uac {
         match self.wire.flows.get_mut(flow).map(|flow| flow.decoder.take()) {
             Some(Some(mut decoder)) => {
                 decoder.push(bytes);
-                self.wire.touch(now, flow);
+                self.wire.heard(now, flow);
                 let mut is_open = true;
                 let mut has_ended_one = false;
                 while is_open {
@@ -275,12 +280,8 @@ impl Uac {
         self.conclude(outcomes);
         for request in broken {
             let publication = self.requests.publication(request);
-            let outcome = self.requests.handle_ended(
-                now,
-                &mut self.wire,
-                request,
-                super::wire::Ended::Broken(error),
-            );
+            let outcome =
+                self.requests.handle_ended(now, &mut self.wire, request, Ended::Broken(error));
             self.conclude(publication.zip(outcome));
         }
     }

@@ -15,7 +15,7 @@ use super::{
     config::Config,
     flows::{FlowState, Flows},
     ids::{Branch, Ids},
-    io::{Deadline, FlowError, FlowId, Hop, Output, Timer},
+    io::{Deadline, FlowError, FlowId, Hop, Output, Timer, is_reliable},
     message::{Message, Name, StartLine, value::Via},
     stats::Stats,
     timers::{Timers, Whom},
@@ -149,6 +149,7 @@ impl Wire {
         if let Some(flow) = self.flows.get_mut(id) {
             flow.state = FlowState::Open { local, sent_by };
             flow.last_used = now;
+            flow.last_heard = now;
         }
         self.schedule_flow(id);
     }
@@ -248,13 +249,13 @@ impl Wire {
         request.map(|request| (request, code))
     }
 
-    /// Looks at a transaction whose time has come.
+    /// Looks at a transaction whose time has come; returns how it ended and on which flow.
     pub(crate) fn client_timeout(
         &mut self,
         now: Instant,
         at: Instant,
         branch: Branch,
-    ) -> Option<(RequestId, Ended)> {
+    ) -> Option<(RequestId, Ended, FlowId)> {
         let timing = self.timing;
         let client = self.clients.get_mut(&branch)?;
         if client.scheduled == Some(at) {
@@ -279,7 +280,7 @@ impl Wire {
             Some(Action::Forget) => None,
         };
         self.clients.remove(&branch);
-        Some((request?, ended?))
+        Some((request?, ended?, flow))
     }
 
     /// Takes a flow away. Returns the requests whose transactions broke with it, in order of their
@@ -317,6 +318,22 @@ impl Wire {
             }
         }
         broken
+    }
+
+    /// Notes that bytes came by a flow.
+    pub(crate) fn heard(&mut self, now: Instant, id: FlowId) {
+        self.touch(now, id);
+        if let Some(flow) = self.flows.get_mut(id) {
+            flow.last_heard = now;
+        }
+    }
+
+    /// Returns whether a connection has been silent for a whole transaction, so that it may have
+    /// died without a sign; the operating system notices that only after a quarter of an hour.
+    pub(crate) fn is_silent(&self, now: Instant, id: FlowId) -> bool {
+        self.flows.get(id).is_some_and(|flow| {
+            is_reliable(flow.transport) && flow.last_heard + self.timing.timer_f() <= now
+        })
     }
 
     /// Notes that something went over a flow.

@@ -92,6 +92,24 @@ fn a_late_answer_does_not_make_the_last_grant_cover_the_rest_of_the_lifetime() {
     assert_eq!(world.distinct_requests().len(), 2);
 }
 
+#[test]
+fn a_connection_that_has_died_without_a_sign_is_replaced_after_one_transaction() {
+    let mut world = World::silent();
+    world.peer = Box::new(|at, request| match at {
+        // What comes later goes into the void, until there is another connection.
+        0.0 => vec![(0.0, request.granted("t", 600))],
+        _ => Vec::new(),
+    });
+    let over_tcp = "sip:alice@192.0.2.1;transport=tcp";
+    world.publish(publish(over_tcp, "presence", "text/plain", "a"));
+    world.run_for(secs(600));
+    let (first, second) = (world.sent[0].flow, world.sent[1].flow);
+    assert_eq!(first, second, "the refresh takes the connection there is");
+    assert_eq!(world.sent[2].at - world.sent[1].at, 32.5, "Timer F, and the shortest back-off");
+    assert_ne!(world.sent[2].flow, first);
+    assert_eq!(world.closed[0], first);
+}
+
 /// The next deadline of a core that has nothing else to do.
 fn deadline(world: &mut World) -> Instant {
     match world.uac.poll_output() {
