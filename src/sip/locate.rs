@@ -141,9 +141,11 @@ impl Locator {
         true
     }
 
-    /// Notes that a server wants no requests until then (3261 §21.5.4).
+    /// Notes that a server wants no requests until then (3261 §21.5.4). Of several wishes the
+    /// longest counts: answers to requests sent together do not come in any order.
     pub(crate) fn block(&mut self, hop: Hop, until: Instant) {
-        self.blocked.insert(hop, until);
+        let blocked = self.blocked.entry(hop).or_insert(until);
+        *blocked = until.max(*blocked);
     }
 
     /// Returns until when a server wants no requests.

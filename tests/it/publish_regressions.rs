@@ -110,6 +110,21 @@ fn a_connection_that_has_died_without_a_sign_is_replaced_after_one_transaction()
     assert_eq!(world.closed[0], first);
 }
 
+#[test]
+fn pub_23_of_several_push_backs_the_longest_counts() {
+    let mut world = World::silent();
+    world.peer = Box::new(|_, request| {
+        let (delay, seconds) = if request.uri() == BOB { (2.0, 10) } else { (1.0, 100) };
+        vec![(delay, request.answer(503).header("Retry-After", seconds).bytes())]
+    });
+    world.publish(presence("<a/>"));
+    world.publish(publish(BOB, "presence", "text/plain", "b"));
+    world.run_for(secs(100.9));
+    assert_eq!(world.distinct_requests().len(), 2);
+    world.run_for(secs(1));
+    assert!(world.distinct_requests().len() > 2);
+}
+
 /// The next deadline of a core that has nothing else to do.
 fn deadline(world: &mut World) -> Instant {
     match world.uac.poll_output() {
