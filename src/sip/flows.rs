@@ -114,6 +114,11 @@ impl Flows {
         );
     }
 
+    /// Returns whether nothing is open but listening sockets.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.by_hop.is_empty() && self.flows.values().all(|flow| flow.remote.is_none())
+    }
+
     pub(crate) fn get(&self, id: FlowId) -> Option<&Flow> {
         self.flows.get(&id)
     }

@@ -112,6 +112,11 @@ impl Locator {
         }
     }
 
+    /// Returns whether no question is open.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.asked.is_empty() && self.by_name.is_empty()
+    }
+
     /// Takes an answer; returns whether the question was asked.
     pub(crate) fn answer(
         &mut self,

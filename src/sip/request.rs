@@ -122,6 +122,14 @@ struct Given {
 }
 
 impl Requests {
+    /// Returns whether no request is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.journeys.is_empty()
+            && self.opening.is_empty()
+            && self.asking.is_empty()
+            && self.locator.is_idle()
+    }
+
     /// Starts a journey for a publication.
     pub(crate) fn start(
         &mut self,

@@ -96,6 +96,16 @@ impl Uac {
         &self.wire.stats
     }
 
+    /// Returns whether nothing is kept but listening sockets, counters and what was learnt of
+    /// servers (addresses, nonces, push-back): no publication, no request, no transaction, no
+    /// connection and no timer.
+    pub fn is_idle(&self) -> bool {
+        self.publications.is_idle()
+            && self.requests.is_idle()
+            && self.wire.is_idle()
+            && self.servers.is_idle()
+    }
+
     fn handle_command(&mut self, now: Instant, ticket: Ticket, command: Command) {
         let (publications, wire) = (&mut self.publications, &mut self.wire);
         match command {

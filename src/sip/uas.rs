@@ -152,6 +152,11 @@ impl Servers {
         self.send_stateful(now, wire, flow, source, message, verdict, key, merge);
     }
 
+    /// Returns whether no transaction is kept for repeats.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.entries.is_empty() && self.by_key.is_empty() && self.by_merge.is_empty()
+    }
+
     /// Looks at a transaction whose time has come.
     pub(crate) fn timeout(&mut self, now: Instant, wire: &mut Wire, at: Instant, id: u64) {
         let Some(entry) = self.entries.get_mut(&id) else { return };

@@ -117,6 +117,11 @@ impl Wire {
         }
     }
 
+    /// Returns whether there is no transaction, no connection and no timer.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.clients.is_empty() && self.timers.next().is_none() && self.flows.is_idle()
+    }
+
     /// Returns a flow to a hop, opening one if there is none.
     pub(crate) fn reach(&mut self, now: Instant, hop: Hop) -> Reach {
         if let Some(id) = self.flows.to_hop(hop)

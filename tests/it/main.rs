@@ -31,6 +31,7 @@ mod roundtrip;
 mod script;
 mod script_publish;
 mod secrets;
+mod simulation;
 mod sockets;
 mod support;
 mod torture;

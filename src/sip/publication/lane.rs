@@ -48,6 +48,11 @@ impl Lanes {
         Self { lanes: HashMap::new(), gates: BTreeMap::new(), window }
     }
 
+    /// Returns whether nobody has or awaits a turn.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.lanes.is_empty() && self.gates.is_empty()
+    }
+
     /// Asks for a turn.
     pub(crate) fn enter(&mut self, publication: usize, request_uri: &str, server: &str) -> Turn {
         match self.lanes.get_mut(request_uri) {

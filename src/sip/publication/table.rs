@@ -258,6 +258,15 @@ impl Publications {
         Some(publication.want_removal(now, at_once))
     }
 
+    /// Returns whether there is no publication, and nothing left of one that ended.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.entries.is_empty()
+            && self.by_key.is_empty()
+            && self.lanes.is_idle()
+            && self.ready.is_empty()
+            && self.finals.is_empty()
+    }
+
     /// Lists publications in order of their keys.
     pub(crate) fn list(&self, owner: Option<&Owner>) -> Vec<PublicationInfo> {
         self.by_key
