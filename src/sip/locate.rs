@@ -90,6 +90,7 @@ impl Locator {
                     let hops: Vec<_> = addresses
                         .iter()
                         .filter(|ip| !is_forbidden(**ip) && reaches(**ip))
+                        .take(MOST_HOPS)
                         .map(|ip| hop(*ip))
                         .collect();
                     if hops.is_empty() {
@@ -223,3 +224,5 @@ const NEGATIVE_TTL: Duration = Duration::from_secs(5);
 const SHORTEST_TTL: Duration = Duration::from_secs(1);
 const LONGEST_TTL: Duration = Duration::from_secs(3600);
 const MOST_NAMES: usize = 10_000;
+/// Hops of one name. An answer with hundreds is a mistake or an attack.
+const MOST_HOPS: usize = 16;

@@ -101,6 +101,15 @@ struct Candidate {
     reconnected: bool,
 }
 
+/// What came of trying one hop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    /// The request is sent, or waits for its flow.
+    Waits,
+    /// Nothing can be sent there now; the journey knows why.
+    NextHop,
+}
+
 #[derive(Debug, Default)]
 struct Redirect {
     pending: VecDeque<Uri>,
@@ -306,7 +315,10 @@ impl Requests {
         loop {
             let journey = self.journeys.get_mut(id)?;
             if let Some(candidate) = journey.candidates.pop_front() {
-                return self.send(now, wire, id, candidate);
+                match self.try_hop(now, wire, id, candidate) {
+                    Attempt::Waits => return None,
+                    Attempt::NextHop => continue,
+                }
             }
             let proxies = &journey.draft.proxies;
             let (authority, proxy) =
@@ -376,16 +388,31 @@ impl Requests {
         self.advance(now, wire, id)
     }
 
-    /// Sends to one hop, once there is a flow to it.
+    /// Sends to one hop, or to the next that takes it.
     fn send(
         &mut self,
         now: Instant,
         wire: &mut Wire,
         id: RequestId,
-        mut candidate: Candidate,
+        candidate: Candidate,
     ) -> Option<Final> {
+        match self.try_hop(now, wire, id, candidate) {
+            Attempt::Waits => None,
+            Attempt::NextHop => self.advance(now, wire, id),
+        }
+    }
+
+    /// Sends to one hop, once there is a flow to it. Never goes on to another by itself: there may
+    /// be hundreds, and the stack is no place for them.
+    fn try_hop(
+        &mut self,
+        now: Instant,
+        wire: &mut Wire,
+        id: RequestId,
+        mut candidate: Candidate,
+    ) -> Attempt {
         loop {
-            let journey = self.journeys.get_mut(id)?;
+            let Some(journey) = self.journeys.get_mut(id) else { return Attempt::Waits };
             // Asked here, where the hop is settled: the size may have chosen TCP, and others may
             // have been told to be silent while a connection was being opened.
             if let Some(until) = self.locator.blocked_until(now, candidate.hop) {
@@ -393,7 +420,7 @@ impl Requests {
                     hop: candidate.hop,
                     left: until - now,
                 }));
-                return self.advance(now, wire, id);
+                return Attempt::NextHop;
             }
             let (flow, sent_by) = match wire.reach(now, candidate.hop) {
                 Reach::Ready { flow, sent_by, reused } => {
@@ -403,12 +430,12 @@ impl Requests {
                 Reach::Opening(flow) => {
                     journey.step = Step::Opening(candidate);
                     self.opening.entry(flow).or_default().push(id);
-                    return None;
+                    return Attempt::Waits;
                 }
                 Reach::Refused(error) => {
                     journey.last =
                         Some(Final::Failed(RequestError::Transport(candidate.hop, error)));
-                    return self.advance(now, wire, id);
+                    return Attempt::NextHop;
                 }
             };
             let branch = wire.ids.branch();
@@ -436,7 +463,7 @@ impl Requests {
                 candidate.reused,
                 message,
             );
-            return None;
+            return Attempt::Waits;
         }
     }
 

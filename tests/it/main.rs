@@ -6,6 +6,7 @@
 mod agent;
 mod auth;
 mod auth_choice;
+mod bounds;
 mod building;
 mod checklist;
 mod cost;

@@ -586,6 +586,13 @@ impl Publications {
         } else {
             self.default_proxies.clone()
         };
+        if proxies.len() > MOST_PROXIES {
+            let message = format!(
+                "outbound_proxy: there are {} proxies; name {MOST_PROXIES} at the most",
+                proxies.len()
+            );
+            return Err(Failure::new(FailureKind::Usage, message));
+        }
         let first_step = if proxies.is_empty() {
             std::slice::from_ref(&publish.presentity)
         } else {
@@ -866,6 +873,9 @@ fn id<'a>(key: &'a Key, wanted: &Wanted) -> &'a str {
 fn server(wanted: &Wanted) -> &str {
     wanted.proxies.first().unwrap_or(&wanted.presentity).host()
 }
+
+/// Each is tried in turn, and the caller waits for all of them.
+const MOST_PROXIES: usize = 16;
 
 fn in_words(wait: Duration) -> String {
     if wait < Duration::from_secs(10) {

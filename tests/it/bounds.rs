@@ -1,0 +1,66 @@
+//! What one call, one answer or one name can make puad do is bounded.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use puad::sip::{io::FlowError, message::Uri};
+
+use crate::support::{
+    secs,
+    world::{World, presence, publish},
+};
+
+/// The nth of many addresses.
+fn address(n: u32) -> Ipv4Addr {
+    Ipv4Addr::from(0x0a00_0000 + n)
+}
+
+#[test]
+fn a_call_names_sixteen_proxies_at_the_most() {
+    let mut world = World::silent();
+    let mut call = presence("<a/>");
+    let proxy = |n| Uri::parse(&format!("sip:{};lr", address(n))).expect("a URI");
+    call.outbound_proxy = (0..2000).map(proxy).collect();
+    let ticket = world.publish(call.clone());
+    let failure = world.outcome(ticket).expect_err("too many");
+    assert_eq!(failure.kind.as_str(), "usage");
+    assert_eq!(failure.message, "outbound_proxy: there are 2000 proxies; name 16 at the most");
+    assert!(world.infos().is_empty() && world.sent.is_empty());
+
+    call.outbound_proxy.truncate(16);
+    let ticket = world.publish(call);
+    assert!(world.is_waiting(ticket));
+}
+
+#[test]
+fn sixteen_hops_of_one_name_are_tried() {
+    let mut world = World::silent();
+    let many = (0..20_000).map(|n| IpAddr::V4(address(n))).collect();
+    world.dns.insert("many.example".into(), Ok(many));
+    world.opening = Box::new(|_| Some(Err(FlowError::Unreachable)));
+    let ticket = world.publish(publish("sip:a@many.example", "presence", "text/plain", "x"));
+    assert_eq!(world.outcome(ticket).expect_err("nobody is there").kind.as_str(), "io");
+    assert_eq!(world.opened.len(), 16);
+}
+
+#[test]
+fn hops_that_asked_for_silence_are_passed_over_however_many_they_are() {
+    let mut world = World::silent();
+    world.peer =
+        Box::new(|_, request| vec![(0.0, request.answer(503).header("Retry-After", 3600).bytes())]);
+    let name = |n: u32| format!("p{n}.example");
+    for n in 0..16 {
+        let hops = (0..16).map(|hop| IpAddr::V4(address(16 * n + hop))).collect();
+        world.dns.insert(name(n), Ok(hops));
+    }
+    let mut call = presence("<a/>");
+    let proxy = |n| Uri::parse(&format!("sip:{};lr", name(n))).expect("a URI");
+    call.outbound_proxy = (0..16).map(proxy).collect();
+    world.publish(call.clone());
+    world.run_for(secs(1));
+    assert_eq!(world.sent.len(), 256, "each hop says so once");
+    // Another publication asks none of them again.
+    call.id = "other".into();
+    let ticket = world.publish(call);
+    assert!(world.outcome(ticket).expect_err("all are silent").retrying);
+    assert_eq!(world.sent.len(), 256);
+}
