@@ -9,6 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use tokio::net::UdpSocket;
 
@@ -115,10 +116,7 @@ impl Udp {
         };
         Some(match sent {
             Ok(_) => Ok(()),
-            // A full buffer loses a datagram like any router; a listener's peer is not its fault.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock || entry.remote.is_none() => {
-                Ok(())
-            }
+            Err(error) if entry.remote.is_none() || is_loss(&error) => Ok(()),
             Err(error) => Err(error),
         })
     }
@@ -159,6 +157,16 @@ impl Udp {
     }
 }
 
+/// Returns whether an error concerns one datagram and not its peer: a full buffer or a firewall
+/// loses it like any router, and one that is too large takes no other down with it.
+fn is_loss(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+        || matches!(
+            Errno::from_io_error(error),
+            Some(Errno::MSGSIZE | Errno::NOBUFS | Errno::NOMEM | Errno::PERM)
+        )
+}
+
 const BUFFER: usize = 4 * 1024 * 1024;
 
 #[cfg(test)]
@@ -173,6 +181,9 @@ mod tests {
         let listener = bind("127.0.0.1:0".parse().expect("an address")).expect("a socket");
         udp.listen(FlowId(1), listener).expect("a runtime");
         udp.open(FlowId(2), remote).expect("a socket");
+        // What no datagram holds is lost alone: the socket goes on.
+        let sent = udp.send(FlowId(2), remote, &[0; 70_000]);
+        assert!(sent.expect("a flow").is_ok());
         for flow in [FlowId(1), FlowId(2)] {
             udp.send(flow, remote, b"now").expect("a flow").expect("room");
             // Loopback delivers within the call that sends.

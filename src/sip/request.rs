@@ -447,6 +447,11 @@ impl Requests {
                 candidate.by_size = true;
                 continue;
             }
+            if is_udp && message.len() > LARGEST_DATAGRAM {
+                let error = RequestError::TooLarge(candidate.hop, message.len());
+                journey.last = Some(Final::Failed(error));
+                return Attempt::NextHop;
+            }
             for given in journey.given.iter().filter(|given| !given.nonce.is_empty()) {
                 self.nonces.spend(&given.key);
             }
@@ -760,6 +765,8 @@ const MOST_REDIRECTS: u8 = 5;
 const MOST_STALE_ROUNDS: u8 = 2;
 /// The largest request that goes over UDP (3261 §18.1.1).
 const UDP_LIMIT: usize = 1300;
+/// The largest that one datagram holds, with room for what is below UDP.
+const LARGEST_DATAGRAM: usize = 65_000;
 
 // Kept here so that a reader finds what a status line is made of in one place.
 fn reason_of<'a>(message: &Message<'a>) -> &'a str {

@@ -64,3 +64,20 @@ fn hops_that_asked_for_silence_are_passed_over_however_many_they_are() {
     assert!(world.outcome(ticket).expect_err("all are silent").retrying);
     assert_eq!(world.sent.len(), 256);
 }
+
+#[test]
+fn tp_03_what_no_datagram_holds_fails_for_good_when_tcp_is_refused() {
+    let mut world = World::granting(3600);
+    world.opening =
+        Box::new(|hop| Some(if hop.is_reliable() { Err(FlowError::Refused) } else { Ok(()) }));
+    let ticket = world.publish(presence(&"x".repeat(70_000)));
+    let failure = world.outcome(ticket).expect_err("there is no way");
+    assert_eq!((failure.kind.as_str(), failure.retrying), ("limit", false));
+    assert!(failure.message.contains("the request has 70"), "{failure}");
+    world.run_for(secs(3600));
+    assert!(world.sent.is_empty());
+    assert_eq!(world.opened.len(), 2, "it is not tried again");
+    // A smaller state has its chance.
+    let ticket = world.publish(presence(&"x".repeat(60_000)));
+    assert!(world.outcome(ticket).is_ok());
+}

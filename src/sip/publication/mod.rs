@@ -448,6 +448,7 @@ impl Publication {
                     code => (retry::verdict(code, answer.retry_after.is_some()), answer.failure()),
                 }
             }
+            Final::Failed(error) if error.is_final() => (Verdict::Final, error.failure()),
             Final::Failed(error) => (Verdict::Retry, error.failure()),
         };
         let can_start_over = self.wanted.document.is_some() || self.wanted.allow_empty;

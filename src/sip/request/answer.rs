@@ -50,6 +50,10 @@ pub(crate) enum RequestError {
     Blocked { hop: Hop, left: Duration },
     #[error("there is nowhere to send the request")]
     NoServer,
+    #[error(
+        "the request has {1} bytes, too many for a datagram to {0}, and the server takes no TCP; make the body smaller"
+    )]
+    TooLarge(Hop, usize),
 }
 
 impl Answer {
@@ -103,6 +107,11 @@ impl Answer {
 }
 
 impl RequestError {
+    /// Returns whether the same request would fail the same way however often it is sent.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self, Self::TooLarge(..))
+    }
+
     /// Returns the error as a failure.
     pub(crate) fn failure(&self) -> Failure {
         let kind = match self {
@@ -113,6 +122,7 @@ impl RequestError {
             Self::Locate(LocateError::Dns(..)) => FailureKind::Dns,
             Self::Locate(_) => FailureKind::Io,
             Self::Blocked { .. } => FailureKind::Sip,
+            Self::TooLarge(..) => FailureKind::Limit,
         };
         let mut failure = Failure::new(kind, self.to_string());
         if let Self::Blocked { left, .. } = self {
