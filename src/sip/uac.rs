@@ -225,7 +225,7 @@ impl Uac {
             StartLine::Request { .. } | StartLine::BadRequest(_) => {
                 self.servers.handle_request(now, &mut self.wire, flow, source, message, fault);
             }
-            StartLine::Response { .. } if fault.is_none() && message.check_grammar().is_ok() => {
+            StartLine::Response { .. } if fault.is_none() => {
                 if let Some((request, code)) = self.wire.match_response(now, message) {
                     let publication = self.requests.publication(request);
                     let outcome =

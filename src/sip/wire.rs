@@ -214,7 +214,8 @@ impl Wire {
         self.outputs.push_back(Output::Transmit { flow, to: hop.remote, message });
     }
 
-    /// Finds the request a response answers. Provisional responses, repeats and strangers end here.
+    /// Finds the request a response answers. Provisional responses, repeats and strangers end here;
+    /// only what belongs to a transaction is worth reading whole.
     pub(crate) fn match_response(
         &mut self,
         now: Instant,
@@ -229,14 +230,20 @@ impl Wire {
             return None;
         }
         let timing = self.timing;
-        let client = self.clients.get_mut(&branch).filter(|client| {
-            is_sent_by(&client.sent_by, &via)
-                && message.cseq().is_ok_and(|cseq| cseq.method == client.method)
-        });
+        let client =
+            self.clients.get_mut(&branch).filter(|client| is_sent_by(&client.sent_by, &via));
         let Some(client) = client else {
             self.stats.stray_responses += 1;
             return None;
         };
+        if message.check_grammar().is_err() {
+            self.stats.malformed += 1;
+            return None;
+        }
+        if !message.cseq().is_ok_and(|cseq| cseq.method == client.method) {
+            self.stats.stray_responses += 1;
+            return None;
+        }
         let action = client.machine.handle_response(now, code, client.hop.is_reliable(), &timing);
         let deadline = client.machine.poll_timeout();
         let flow = client.flow;

@@ -2,11 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use puad::sip::{io::FlowError, message::Uri};
+use puad::sip::{
+    io::FlowError,
+    message::{Uri, value::Params},
+};
 
 use crate::support::{
     secs,
-    world::{World, presence, publish},
+    world::{LOCAL, PEER, UDP_LISTENER, World, presence, publish},
 };
 
 /// The nth of many addresses.
@@ -80,4 +83,28 @@ fn tp_03_what_no_datagram_holds_fails_for_good_when_tcp_is_refused() {
     // A smaller state has its chance.
     let ticket = world.publish(presence(&"x".repeat(60_000)));
     assert!(world.outcome(ticket).is_ok());
+}
+
+#[test]
+fn sec_11_the_response_of_a_stranger_is_read_no_further_than_its_via() {
+    let mut world = World::silent();
+    let ticket = world.publish(presence("<a/>"));
+    let granted = String::from_utf8(world.requests()[0].granted("t1", 3600)).expect("text");
+    let broken = granted.replace("From: ", "From: \"");
+    let foreign = broken.replace(LOCAL, "192.0.2.99:5070");
+    world.arrive(0.0, UDP_LISTENER, PEER, foreign.as_bytes());
+    world.run_for(secs(0.1));
+    assert_eq!((world.uac.stats().stray_responses, world.uac.stats().malformed), (1, 0));
+    // What answers a request of ours is read whole, and dropped when it is broken.
+    world.arrive(0.0, UDP_LISTENER, PEER, broken.as_bytes());
+    world.run_for(secs(0.1));
+    assert_eq!((world.uac.stats().stray_responses, world.uac.stats().malformed), (1, 1));
+    assert!(world.is_waiting(ticket));
+}
+
+#[test]
+fn sec_11_a_value_has_thirty_two_parameters_at_the_most() {
+    let params = |count: usize| (0..count).map(|n| format!(";p{n}=v")).collect::<String>();
+    assert!(Params::parse(&params(32)).is_ok());
+    assert!(Params::parse(&params(33)).is_err());
 }

@@ -64,7 +64,7 @@ impl<'a> Params<'a> {
                 return Err(());
             }
             // Quadratic in the number of parameters of one value, so that number is bounded.
-            if seen > 64
+            if seen >= MOST_PARAMS
                 || params.raw().take(seen).flatten().any(|(n, _)| n.eq_ignore_ascii_case(name))
             {
                 return Err(());
@@ -107,6 +107,9 @@ impl<'a> Params<'a> {
         })
     }
 }
+
+/// Parameters of one value; the largest ones seen have about ten.
+const MOST_PARAMS: usize = 32;
 
 /// One Via value (3261 §20.42).
 #[derive(Debug, Clone, Copy)]
