@@ -224,7 +224,28 @@ impl Driver {
                 }
             }
             self.drain();
+            // The network comes first above, and there may be no end of it: commands have their turn
+            // all the same.
+            if !self.serve(&mut inbox) {
+                return;
+            }
         }
+    }
+
+    /// Takes the commands that are there, up to a batch; returns false when the last handle is gone.
+    fn serve(&mut self, inbox: &mut Inbox) -> bool {
+        let mut has_callers = true;
+        for _ in 0..BATCH {
+            match inbox.try_recv() {
+                Ok(envelope) => self.accept(envelope),
+                Err(error) => {
+                    has_callers = error == mpsc::error::TryRecvError::Empty;
+                    break;
+                }
+            }
+        }
+        self.drain();
+        has_callers
     }
 
     fn accept(&mut self, envelope: Envelope) {
@@ -342,3 +363,57 @@ fn observe(event: &PublicationEvent) {
 const GRAIN: Duration = Duration::from_millis(5);
 /// Commands, events and datagrams taken in one turn.
 const BATCH: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        command::{Document, EventType, Publish},
+        sip::message::Uri,
+    };
+
+    #[test]
+    fn a_command_need_not_wait_for_the_end_of_the_datagrams() {
+        let listen = Listen::parse("udp:127.0.0.1:0").expect("valid");
+        let bound = Bound::bind(&[listen]).expect("a port");
+        let address = bound.listening[0].1;
+        let peer = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let source = peer.local_addr().expect("bound");
+        for number in 0..2 * BATCH {
+            let ask = format!(
+                "OPTIONS sip:h SIP/2.0\r\nVia: SIP/2.0/UDP {source};branch=z9hG4bK{number}\r\n\
+                 From: <sip:a@b>;tag=1\r\nTo: <sip:h>\r\nCall-ID: {number}\r\nCSeq: 1 OPTIONS\r\n\
+                 Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+            );
+            peer.send_to(ask.as_bytes(), address).expect("sent");
+        }
+        let presentity = Uri::parse(&format!("sip:a@{source}")).expect("a URI");
+        let event = EventType::parse("presence").expect("an event");
+        let mut publish = Publish::new(Owner::OneShot, presentity, event);
+        publish.document = Some(Document { content_type: "a/b".into(), body: "x".into() });
+        let mut config = sip::Config::default();
+        config.limits.answers_per_second = 1000;
+
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let driver = Driver::new(config, [1; 32], Net::start(bound).expect("a runtime"));
+            let (handle, inbox) = channel();
+            let call = async {
+                let reply = handle.send(Command::Publish(Box::new(publish)));
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                drop((reply, handle));
+            };
+            tokio::join!(driver.run(inbox), call);
+        });
+
+        peer.set_nonblocking(true).expect("set");
+        let mut buffer = [0; 2048];
+        let mut received = Vec::new();
+        while let Ok(length) = peer.recv(&mut buffer) {
+            received.push(buffer[..length].starts_with(b"PUBLISH"));
+        }
+        let at = received.iter().position(|is_publish| *is_publish).expect("sent");
+        assert!(at <= BATCH, "{at} of {} came first", received.len());
+    }
+}
