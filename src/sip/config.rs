@@ -100,7 +100,8 @@ pub struct Limits {
     pub body: usize,
     /// Server transactions kept for repeats (4,096); beyond it requests are answered without state.
     pub server_transactions: usize,
-    /// Connections open at a time, both ways (1,024); none is accepted in the last quarter of it.
+    /// Connections open at a time, both ways, and UDP sockets of one peer each among them (1,024). In
+    /// the last quarter none is accepted, and UDP goes by the listening socket.
     pub connections: usize,
     /// Accepted connections from one address (64).
     pub connections_per_peer: usize,

@@ -96,7 +96,7 @@ impl Flows {
         let reliable = is_reliable(transport);
         if let Some(remote) = remote {
             self.by_hop.insert(Hop { transport, remote }, id);
-            self.connections += usize::from(reliable);
+            self.connections += 1;
         }
         self.flows.insert(
             id,
@@ -136,7 +136,7 @@ impl Flows {
             if self.by_hop.get(&hop) == Some(&id) {
                 self.by_hop.remove(&hop);
             }
-            self.connections -= usize::from(is_reliable(flow.transport));
+            self.connections -= 1;
             if id.0 >= FlowId::FIRST_FOREIGN
                 && let Some(count) = self.accepted_per_peer.get_mut(&remote.ip())
             {
@@ -149,7 +149,8 @@ impl Flows {
         Some(flow)
     }
 
-    /// Returns how many connections are open, in all and accepted from one address.
+    /// Returns how many connections and connected UDP sockets are open, and how many were accepted
+    /// from one address.
     pub(crate) fn connections(&self, peer: IpAddr) -> (usize, usize) {
         (self.connections, self.accepted_per_peer.get(&peer).copied().unwrap_or(0))
     }
@@ -168,6 +169,22 @@ impl Flows {
                         || local.ip().is_unspecified() && local.is_ipv6()) =>
             {
                 Some((*id, local))
+            }
+            FlowState::Open { .. } | FlowState::Opening { .. } => None,
+        })
+    }
+
+    /// Returns the address and port that an open UDP flow has towards peers of this family: what a
+    /// listening socket on all interfaces cannot say of itself.
+    pub(crate) fn local_towards(&self, peer: IpAddr) -> Option<SocketAddr> {
+        self.flows.values().find_map(|flow| match flow.state {
+            FlowState::Open { local, .. }
+                if !is_reliable(flow.transport)
+                    && local.is_ipv4() == peer.is_ipv4()
+                    && !local.ip().is_unspecified()
+                    && local.ip().is_loopback() == peer.is_loopback() =>
+            {
+                Some(local)
             }
             FlowState::Open { .. } | FlowState::Opening { .. } => None,
         })

@@ -227,6 +227,9 @@ pub enum FlowError {
     /// This transport is not built in.
     #[error("transport not supported")]
     Unsupported,
+    /// As many are open as this core may have; the flow was not asked for.
+    #[error("puad has {0} connections open, its limit")]
+    Limit(usize),
     /// Anything else, such as no free port.
     #[error("network error")]
     Other,

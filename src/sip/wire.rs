@@ -137,9 +137,20 @@ impl Wire {
             };
         }
         let (all, _) = self.flows.connections(hop.remote.ip());
-        if hop.is_reliable() && all >= self.config.limits.connections {
+        let most = self.config.limits.connections;
+        // A socket of its own only tells of ICMP errors sooner: the last quarter is for those who
+        // need one.
+        if !hop.is_reliable()
+            && all >= most - most / 4
+            && let Some((flow, local)) = self.flows.listener(hop.transport, hop.remote.ip())
+        {
+            let local = self.flows.local_towards(hop.remote.ip()).unwrap_or(local);
+            let sent_by = self.sent_by(hop.transport, local);
+            return Reach::Ready { flow, sent_by, reused: false };
+        }
+        if all >= most {
             self.stats.connections_limited += 1;
-            return Reach::Refused(FlowError::Other);
+            return Reach::Refused(FlowError::Limit(all));
         }
         let id = self.flows.opening(now, hop, now + self.config.connect_timeout);
         self.outputs.push_back(Output::Open { flow: id, hop });

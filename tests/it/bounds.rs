@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use puad::sip::{
+    Config,
+    config::Limits,
     io::FlowError,
     message::{Uri, value::Params},
 };
@@ -107,4 +109,32 @@ fn sec_11_a_value_has_thirty_two_parameters_at_the_most() {
     let params = |count: usize| (0..count).map(|n| format!(";p{n}=v")).collect::<String>();
     assert!(Params::parse(&params(32)).is_ok());
     assert!(Params::parse(&params(33)).is_err());
+}
+
+#[test]
+fn sec_10_udp_peers_without_end_take_no_sockets_without_end() {
+    let limits = Limits { connections: 8, ..Limits::default() };
+    let mut world = World::with_config(Config { limits, ..Config::default() });
+    world.peer = Box::new(|_, request| vec![(0.0, request.granted("t", 3600))]);
+    for n in 0..20 {
+        let ticket =
+            world.publish(publish(&format!("sip:a@{}", address(n)), "presence", "text/plain", "x"));
+        assert!(world.outcome(ticket).is_ok(), "{n}");
+    }
+    assert_eq!(world.opened.len(), 6);
+    let (own, shared) = world.sent.split_at(6);
+    assert!(own.iter().all(|sent| sent.flow != UDP_LISTENER));
+    assert!(shared.iter().all(|sent| sent.flow == UDP_LISTENER));
+    assert_eq!(shared[13].to.ip(), IpAddr::V4(address(19)));
+    assert!(shared[13].sip().need("Via").starts_with(&format!("SIP/2.0/UDP {LOCAL};")));
+    // TCP has the rest, and is told when there is none left.
+    let over_tcp = |n| publish(&format!("sip:a@{};transport=tcp", address(n)), "a", "b/c", "x");
+    for n in 0..2 {
+        let ticket = world.publish(over_tcp(n));
+        assert!(world.outcome(ticket).is_ok());
+    }
+    let ticket = world.publish(over_tcp(2));
+    let failure = world.outcome(ticket).expect_err("the limit");
+    assert_eq!((failure.kind.as_str(), failure.retrying), ("limit", true));
+    assert!(failure.message.contains("puad has 8 connections open, its limit"), "{failure}");
 }

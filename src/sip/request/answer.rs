@@ -118,6 +118,7 @@ impl RequestError {
             Self::TimerF(_) => FailureKind::Timeout,
             Self::Transport(_, FlowError::Refused) => FailureKind::Refused,
             Self::Transport(_, FlowError::TimedOut) => FailureKind::Timeout,
+            Self::Transport(_, FlowError::Limit(_)) => FailureKind::Limit,
             Self::Transport(..) | Self::NoServer => FailureKind::Io,
             Self::Locate(LocateError::Dns(..)) => FailureKind::Dns,
             Self::Locate(_) => FailureKind::Io,
