@@ -93,10 +93,12 @@ impl Locator {
                         .take(MOST_HOPS)
                         .map(|ip| hop(*ip))
                         .collect();
-                    if hops.is_empty() {
-                        Err(LocateError::Family(name.clone()))
-                    } else {
-                        Ok(Located::Hops(hops))
+                    match (hops.is_empty(), addresses.first()) {
+                        (false, _) => Ok(Located::Hops(hops)),
+                        (true, Some(ip)) if addresses.iter().all(|ip| is_forbidden(*ip)) => {
+                            Err(LocateError::Forbidden(*ip))
+                        }
+                        (true, _) => Err(LocateError::Family(name.clone())),
                     }
                 }
             },

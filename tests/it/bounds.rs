@@ -138,3 +138,27 @@ fn sec_10_udp_peers_without_end_take_no_sockets_without_end() {
     assert_eq!((failure.kind.as_str(), failure.retrying), ("limit", true));
     assert!(failure.message.contains("puad has 8 connections open, its limit"), "{failure}");
 }
+
+#[test]
+fn rsp_14_a_request_that_a_silent_server_never_saw_has_no_status() {
+    let mut world =
+        World::with_peer(|request| request.answer(503).header("Retry-After", 100).bytes());
+    world.publish(presence("<a/>"));
+    world.run_for(secs(40));
+    let other = publish("sip:bob@192.0.2.1", "presence", "text/plain", "b");
+    let ticket = world.publish(other);
+    let failure = world.outcome(ticket).expect_err("nothing is sent");
+    assert_eq!((failure.kind.as_str(), failure.status, failure.retrying), ("io", None, true));
+    assert!(failure.retry_after.is_some_and(|left| left >= secs(60)), "{failure:?}");
+    assert_eq!(world.sent.len(), 1);
+}
+
+#[test]
+fn sec_06_a_name_with_forbidden_addresses_alone_is_reported_as_such() {
+    let mut world = World::silent();
+    let cast = "224.0.1.75".parse().expect("an address");
+    world.dns.insert("cast.example".into(), Ok(vec![cast]));
+    let ticket = world.publish(publish("sip:a@cast.example", "presence", "text/plain", "x"));
+    let failure = world.outcome(ticket).expect_err("forbidden");
+    assert!(failure.message.contains("nothing is ever sent to 224.0.1.75"), "{failure}");
+}

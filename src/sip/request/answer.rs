@@ -119,10 +119,10 @@ impl RequestError {
             Self::Transport(_, FlowError::Refused) => FailureKind::Refused,
             Self::Transport(_, FlowError::TimedOut) => FailureKind::Timeout,
             Self::Transport(_, FlowError::Limit(_)) => FailureKind::Limit,
-            Self::Transport(..) | Self::NoServer => FailureKind::Io,
+            // No answer to this request, so no status either: `sip` would promise one.
+            Self::Transport(..) | Self::NoServer | Self::Blocked { .. } => FailureKind::Io,
             Self::Locate(LocateError::Dns(..)) => FailureKind::Dns,
             Self::Locate(_) => FailureKind::Io,
-            Self::Blocked { .. } => FailureKind::Sip,
             Self::TooLarge(..) => FailureKind::Limit,
         };
         let mut failure = Failure::new(kind, self.to_string());
