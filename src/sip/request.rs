@@ -483,7 +483,7 @@ impl Requests {
     ) -> Option<Final> {
         let journey = self.journeys.get_mut(id)?;
         let Step::Sent(candidate) = journey.step else { return None };
-        let answer = Answer::of(message, code, candidate.hop);
+        let mut answer = Answer::of(message, code, candidate.hop);
         match code {
             200..=299 => {
                 self.learn_next_nonce(id, message);
@@ -503,6 +503,12 @@ impl Requests {
                 self.resend(now, wire, id, candidate)
             }
             423 => match answer.min_expires {
+                Some(least) if least > LONGEST_MIN_EXPIRES => {
+                    answer.note = Some(format!(
+                        "it takes no state for less than {least} s, and puad asks for a day at the most"
+                    ));
+                    Some(Final::Answer(answer))
+                }
                 Some(least)
                     if least > journey.draft.expires
                         // A removal asks for zero, and nothing longer removes.
@@ -761,6 +767,8 @@ impl Journey {
 const METHOD: &str = "PUBLISH";
 /// Retries after 401, 407, 420 and 423, of all kinds together.
 const RETRY_BUDGET: u8 = 5;
+/// The largest Min-Expires that is believed, a day: what it asks for stays up that long if puad dies.
+const LONGEST_MIN_EXPIRES: u32 = 86_400;
 const MOST_REDIRECTS: u8 = 5;
 const MOST_STALE_ROUNDS: u8 = 2;
 /// The largest request that goes over UDP (3261 §18.1.1).

@@ -162,3 +162,34 @@ fn sec_06_a_name_with_forbidden_addresses_alone_is_reported_as_such() {
     let failure = world.outcome(ticket).expect_err("forbidden");
     assert!(failure.message.contains("nothing is ever sent to 224.0.1.75"), "{failure}");
 }
+
+#[test]
+fn pub_22_a_min_expires_of_years_is_not_obeyed() {
+    for (least, is_obeyed) in [(86_400, true), (86_401, false), (u32::MAX, false)] {
+        let mut world = World::silent();
+        world.peer = Box::new(move |_, request| {
+            let asked: u32 = request.need("Expires").parse().expect("a number");
+            vec![(
+                0.0,
+                match asked < least {
+                    true => request.answer(423).header("Min-Expires", least).bytes(),
+                    false => request.granted("t", asked),
+                },
+            )]
+        });
+        let ticket = world.publish(presence("<a/>"));
+        match world.outcome(ticket) {
+            Ok(published) => {
+                assert!(is_obeyed, "{least}");
+                assert_eq!(published.expires, Some(secs(least)));
+            }
+            Err(failure) => {
+                assert!(!is_obeyed, "{least}");
+                assert_eq!((failure.status, failure.retrying), (Some(423), false));
+                assert!(failure.message.contains(&least.to_string()), "{failure}");
+                world.run_for(secs(86_400));
+                assert_eq!(world.sent.len(), 1, "{least}");
+            }
+        }
+    }
+}
