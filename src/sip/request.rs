@@ -306,6 +306,7 @@ impl Requests {
         let journey = self.journeys.try_remove(id)?;
         if let Final::Answer(answer) = &mut outcome {
             answer.asked = journey.draft.expires;
+            answer.tidy();
         }
         Some(outcome)
     }

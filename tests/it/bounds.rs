@@ -193,3 +193,25 @@ fn pub_22_a_min_expires_of_years_is_not_obeyed() {
         }
     }
 }
+
+#[test]
+fn sec_12_the_words_of_a_server_are_cut_to_a_line() {
+    let mut world = World::silent();
+    world.peer = Box::new(|_, request| {
+        let warning = format!("399 h \"{}\"", "w".repeat(5000));
+        let answer = request.answer(403).header("Warning", warning).bytes();
+        let text = String::from_utf8(answer).expect("text");
+        let reason = format!("Reason \u{1b}]0;title\u{7} \u{9b}2J {}", "é".repeat(5000));
+        vec![(0.0, text.replacen("Reason 403", &reason, 1).into_bytes())]
+    });
+    let ticket = world.publish(presence("<a/>"));
+    let failure = world.outcome(ticket).expect_err("refused");
+    let reason = failure.reason.as_deref().expect("a reason");
+    assert!(reason.starts_with("Reason \u{fffd}]0;title"), "{reason}");
+    assert!(reason.ends_with("é…") && reason.chars().count() == 201, "{reason}");
+    assert!(failure.message.chars().count() < 600, "{failure}");
+    assert!(!failure.message.contains(char::is_control), "{failure:?}");
+    let info = world.infos().remove(0);
+    assert_eq!(info.reason.as_deref(), Some(reason));
+    assert!(!info.last_error.expect("kept").contains(char::is_control));
+}

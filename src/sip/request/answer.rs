@@ -90,6 +90,17 @@ impl Answer {
         }
     }
 
+    /// Makes what a server wrote fit for a line of a log: a reason or a note may be as long as a
+    /// message, and hold what a terminal obeys.
+    pub(super) fn tidy(&mut self) {
+        if let Some(reason) = tidied(&self.reason) {
+            self.reason = reason.into();
+        }
+        if let Some(note) = self.note.as_deref().and_then(tidied) {
+            self.note = Some(note);
+        }
+    }
+
     /// Returns the answer as a failure.
     pub(crate) fn failure(&self) -> Failure {
         let mut message = format!("{} {} from {}", self.code, self.reason, self.hop);
@@ -104,6 +115,20 @@ impl Answer {
             ..Failure::new(FailureKind::Sip, message)
         }
     }
+}
+
+/// Returns a text without control characters and cut to a line; `None` when it is that already.
+fn tidied(text: &str) -> Option<String> {
+    let end = text.char_indices().nth(LONGEST_TEXT).map(|(at, _)| at);
+    if end.is_none() && !text.contains(char::is_control) {
+        return None;
+    }
+    let kept = &text[..end.unwrap_or(text.len())];
+    let mut out = kept.replace(char::is_control, "\u{fffd}");
+    if end.is_some() {
+        out.push('…');
+    }
+    Some(out)
 }
 
 impl RequestError {
@@ -136,3 +161,6 @@ impl RequestError {
 /// A day. A server that means longer will say so again; one that is wrong, or forged, must not
 /// silence puad for years.
 const LONGEST_RETRY_AFTER: u32 = 86_400;
+
+/// Characters of a server's words that anybody will read.
+const LONGEST_TEXT: usize = 200;
