@@ -151,7 +151,17 @@ impl Locator {
 
     /// Notes that a server wants no requests until then (3261 §21.5.4). Of several wishes the
     /// longest counts: answers to requests sent together do not come in any order.
-    pub(crate) fn block(&mut self, hop: Hop, until: Instant) {
+    pub(crate) fn block(&mut self, now: Instant, hop: Hop, until: Instant) {
+        if self.blocked.len() >= MOST_BLOCKED && !self.blocked.contains_key(&hop) {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "what stays does not depend on the order"
+            )]
+            self.blocked.retain(|_, until| *until > now);
+            if self.blocked.len() >= MOST_BLOCKED {
+                self.blocked.clear();
+            }
+        }
         let blocked = self.blocked.entry(hop).or_insert(until);
         *blocked = until.max(*blocked);
     }
@@ -226,5 +236,34 @@ const NEGATIVE_TTL: Duration = Duration::from_secs(5);
 const SHORTEST_TTL: Duration = Duration::from_secs(1);
 const LONGEST_TTL: Duration = Duration::from_secs(3600);
 const MOST_NAMES: usize = 10_000;
+/// Servers that asked for silence. Beyond it all are asked again, and say so again.
+const MOST_BLOCKED: usize = 10_000;
 /// Hops of one name. An answer with hundreds is a mistake or an attack.
 const MOST_HOPS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silent_servers_are_not_remembered_without_end() {
+        let mut locator = Locator::default();
+        let now = Instant::now();
+        let hop = |n: usize| Hop {
+            transport: Transport::Udp,
+            remote: SocketAddr::from((std::net::Ipv4Addr::from(n as u32), 5060)),
+        };
+        let last = 3 * MOST_BLOCKED;
+        for n in 0..=last {
+            // One in two is over soon, and gone when room is needed.
+            let seconds = if n % 2 == 0 { 1 } else { 3600 };
+            let then = now + Duration::from_millis(n as u64);
+            locator.block(then, hop(n), then + Duration::from_secs(seconds));
+            assert!(locator.blocked.len() <= MOST_BLOCKED);
+        }
+        let now = now + Duration::from_millis(last as u64);
+        assert!(locator.blocked_until(now, hop(last)).is_some());
+        assert!(locator.blocked_until(now, hop(last - 1)).is_some());
+        assert!(locator.blocked_until(now, hop(0)).is_none());
+    }
+}

@@ -525,7 +525,8 @@ impl Requests {
             },
             503 => {
                 if let Some(seconds) = answer.retry_after {
-                    self.locator.block(candidate.hop, now + Duration::from_secs(seconds.into()));
+                    let until = now + Duration::from_secs(seconds.into());
+                    self.locator.block(now, candidate.hop, until);
                 }
                 journey.last = Some(Final::Answer(answer));
                 self.advance(now, wire, id)
