@@ -348,3 +348,20 @@ fn slow(delay: f64) -> World {
     });
     world
 }
+
+#[test]
+fn pub_11_what_the_wire_shows_as_one_request_uri_shares_one_turn() {
+    let mut world = World::silent();
+    let uris = [ALICE, "sip:alice@192.0.2.1?subject=x", "sip:alice@192.0.2.1;method=NOTIFY"];
+    for uri in uris {
+        world.publish(publish(uri, "presence", "text/plain", "x"));
+    }
+    world.run_for(secs(1));
+    assert_eq!(world.distinct_requests().len(), 1);
+    assert_eq!(world.infos().len(), 3);
+    // Each has its turn.
+    world.run_for(secs(100));
+    let requests = world.distinct_requests();
+    assert!(requests.len() >= 3);
+    assert!(requests.iter().all(|request| request.uri() == ALICE));
+}

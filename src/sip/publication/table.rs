@@ -4,6 +4,7 @@
 //! nothing about RFC 3903 itself.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
@@ -455,7 +456,7 @@ impl Publications {
                 if entry.turn == Turn::None {
                     let turn = self.lanes.enter(
                         at,
-                        request_uri(&entry.publication.key),
+                        &lane(&entry.publication.key),
                         server(&entry.publication.wanted),
                     );
                     self.take_turn(at, turn);
@@ -479,7 +480,7 @@ impl Publications {
         if let Some(next) = self.lanes.leave_gate(&server_) {
             self.take_turn(next, Turn::Inside(server_));
         }
-        if let Some(next) = self.lanes.leave_lane(request_uri(&key)) {
+        if let Some(next) = self.lanes.leave_lane(&lane(&key)) {
             let turn = self.lanes.pass_gate(next, server(&self.entries[next].publication.wanted));
             self.take_turn(next, turn);
         }
@@ -515,7 +516,7 @@ impl Publications {
             }
             Turn::InLane => {
                 let key = entry.publication.key.clone();
-                self.lanes.forget(at, request_uri(&key));
+                self.lanes.forget(at, &lane(&key));
                 self.entries.remove(at);
             }
             // Its place in a queue still names it: it goes when its turn comes and finds nothing to do.
@@ -858,14 +859,29 @@ fn account_key(account: &Account) -> String {
     format!("{} {}", account.name.as_deref().unwrap_or(""), account.domain)
 }
 
-/// The canonical Request-URI is the first word of the key.
-fn request_uri(key: &Key) -> &str {
+/// Returns the canonical form of the Request-URI as it stands on the wire, where what belongs to no
+/// request is cut off (3261 §19.1.1): publications that differ there only share their turn.
+fn lane(key: &Key) -> Cow<'_, str> {
+    let presentity = presentity(key);
+    let cut = |uri: Uri| {
+        let request_uri = uri.as_ref().request_uri();
+        (*request_uri != *presentity).then(|| request_uri.into_owned())
+    };
+    let has_more = presentity.contains([';', '?']);
+    match has_more.then(|| Uri::parse(presentity).ok().and_then(cut)).flatten() {
+        Some(request_uri) => request_uri.into(),
+        None => presentity.into(),
+    }
+}
+
+/// The canonical presentity is the first word of the key.
+fn presentity(key: &Key) -> &str {
     key.as_str().split(' ').next().unwrap_or_default()
 }
 
 /// The series key is what follows URI and event, which may hold blanks in a quoted parameter.
 fn id<'a>(key: &'a Key, wanted: &Wanted) -> &'a str {
-    let event = request_uri(key).len() + 1;
+    let event = presentity(key).len() + 1;
     key.as_str().get(event + wanted.event.canonical().len() + 1..).unwrap_or_default()
 }
 
