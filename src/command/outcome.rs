@@ -212,7 +212,7 @@ pub struct PublicationEvent {
     /// The lifetime granted.
     pub expires: Option<Duration>,
     /// What went wrong, for `Retrying` and `Failed`, and as a warning beside `Published`
-    /// (an answer without an entity-tag).
+    /// (an answer without an entity-tag) and `Removed` (a PUBLISH without an answer may be up).
     pub failure: Option<Failure>,
 }
 

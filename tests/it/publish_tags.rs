@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use puad::command::{Change, FailureKind, PublicationState, Publish};
+use puad::command::{Change, FailureKind, Lifetime, PublicationState, Publish};
 
 use crate::support::{
     Sip, secs,
@@ -228,4 +228,62 @@ fn at_least(least: u32) -> impl FnMut(&Sip) -> Vec<u8> {
         }
         request.granted("t", asked)
     }
+}
+
+#[test]
+fn pub_21_state_without_a_tag_cannot_be_removed_and_the_caller_hears_so() {
+    let untagged =
+        || World::with_peer(|request| request.answer(200).header("Expires", 600).bytes());
+    let message = "the server gave no entity-tag, so the state cannot be removed; it runs out in";
+    // By remove(), and by a publish that asks for zero seconds.
+    for by_publish in [false, true] {
+        let mut world = untagged();
+        world.publish(presence("<1/>"));
+        world.run_for(secs(100));
+        let removal = match by_publish {
+            true => world.publish(Publish { expires: secs(0), ..presence("<1/>") }),
+            false => world.remove(presence("").key()),
+        };
+        let failure = world.outcome(removal).expect_err("it stays up");
+        assert_eq!((failure.kind.as_str(), failure.status), ("sip", Some(200)));
+        assert!(!failure.retrying && failure.message.contains(message), "{failure}");
+        assert!(failure.message.ends_with("in 500 s"), "{failure}");
+        assert_eq!(world.changes(), [Change::Published, Change::Failed]);
+        world.run_for(secs(3600));
+        assert_eq!(world.requests().len(), 1, "nobody drives it any more");
+        assert!(world.infos().is_empty());
+    }
+    // Likewise when the answer comes after the wish.
+    let mut world = World::silent();
+    world.peer =
+        Box::new(|_, request| vec![(0.4, request.answer(200).header("Expires", 600).bytes())]);
+    let call = world.publish(presence("<1/>"));
+    let removal = world.remove(presence("").key());
+    world.run_for(secs(3600));
+    assert!(world.outcome(call).is_ok());
+    let failure = world.outcome(removal).expect_err("it stays up");
+    assert!(failure.message.contains(message), "{failure}");
+    assert_eq!(world.changes(), [Change::Published, Change::Failed]);
+    // When it has run out there is nothing to remove.
+    let mut world = untagged();
+    let mut brief = presence("<1/>");
+    brief.lifetime = Lifetime::For(secs(600));
+    world.publish(brief);
+    world.run_for(secs(600));
+    let removal = world.remove(presence("").key());
+    assert!(world.outcome(removal).is_ok());
+}
+
+#[test]
+fn a_removal_after_a_lost_initial_says_what_may_be_left() {
+    let mut world = World::silent();
+    world.publish(Publish { expires: secs(600), ..presence("<1/>") });
+    world.run_for(secs(32));
+    assert_eq!(world.changes(), [Change::Retrying]);
+    let removal = world.remove(presence("").key());
+    assert!(world.outcome(removal).is_ok());
+    let (_, event) = world.events.last().expect("told");
+    assert_eq!(event.change, Change::Removed);
+    let warning = event.failure.as_ref().expect("a warning");
+    assert!(warning.message.contains("cannot be removed; it runs out in 568 s"), "{warning}");
 }

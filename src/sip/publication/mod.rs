@@ -596,6 +596,8 @@ impl Publication {
         }
         let is_newer = self.revision != self.up;
         match &self.state {
+            // It shall be gone, and nobody can name it.
+            State::Untagged { .. } if self.wanted.gone => Next::End,
             State::Published { .. } | State::Untagged { .. } if is_newer => {
                 let held = self.live(now);
                 self.due(now, held)
@@ -702,6 +704,35 @@ impl Publication {
             | State::Failed { held } => held.as_ref(),
             State::Untagged { .. } => None,
         }
+    }
+
+    /// Returns what stays at the server when nothing can be removed: `Sip` for state that is up
+    /// without a tag, `Timeout` for what an unanswered Initial may have left.
+    pub(crate) fn left_behind(&self, now: Instant) -> Option<Failure> {
+        let last_is_lost =
+            self.last.failure.as_ref().is_some_and(|last| last.kind == FailureKind::Timeout);
+        let (until, kind, what) = match &self.state {
+            State::Untagged { expires_at } => {
+                let what = "the server gave no entity-tag, so the state cannot be removed";
+                (*expires_at, FailureKind::Sip, what)
+            }
+            State::Waiting { held: None, why: Why::BackOff, .. } if last_is_lost => {
+                let lifetime = self.wanted.expires.max(self.least_expires);
+                let until = self.last_sent? + Duration::from_secs(lifetime.into());
+                let what =
+                    "the last PUBLISH got no answer; if it arrived, its state cannot be removed";
+                (until, FailureKind::Timeout, what)
+            }
+            _ => return None,
+        };
+        let left = until.checked_duration_since(now).filter(|left| !left.is_zero())?;
+        let message = format!("{what}; it runs out in {} s", left.as_secs_f32().ceil());
+        let mut failure = Failure::new(kind, message);
+        if kind == FailureKind::Sip {
+            failure.status = self.last.status;
+            failure.reason = self.last.reason.clone();
+        }
+        Some(failure)
     }
 
     /// Returns whether the state at the server is the one wanted, so that nothing need be sent.

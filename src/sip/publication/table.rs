@@ -171,9 +171,7 @@ impl Publications {
         }
         let is_in_flight = matches!(publication.state, State::InFlight { .. });
         if wanted.gone && !live && !is_in_flight && publish.entity_tag.is_none() {
-            publication.wanted.gone = true;
-            self.end(wire, at, true);
-            return Ok(Some(nothing_there(publish.key())));
+            return self.end_unnamed(now, wire, at).map(Some);
         }
         let next = publication.want(now, wanted, publish);
         self.admit(now, wire, ticket, at, publish.timeout, next)
@@ -240,11 +238,35 @@ impl Publications {
                 }
             }
             None => {
-                self.entries[at].publication.wanted.gone = true;
-                self.end(wire, at, true);
-                reply(wire, ticket, Ok(nothing_there(key.clone())));
+                let result = self.end_unnamed(now, wire, at);
+                reply(wire, ticket, result);
             }
         }
+    }
+
+    /// Ends a publication of which the server holds nothing that can be named. What it holds all the
+    /// same stays up until it runs out, and whoever wanted it gone must know.
+    fn end_unnamed(
+        &mut self,
+        now: Instant,
+        wire: &mut Wire,
+        at: usize,
+    ) -> Result<Published, Failure> {
+        let publication = &mut self.entries[at].publication;
+        publication.wanted.gone = true;
+        let (key, maintain) = (publication.key.clone(), publication.wanted.maintain);
+        let left = publication.left_behind(now).map(|failure| self.describe(at, &failure));
+        let (change, result) = match &left {
+            Some(failure) if failure.kind == FailureKind::Sip => {
+                (Change::Failed, Err(failure.clone()))
+            }
+            Some(_) | None => (Change::Removed, Ok(nothing_there(key))),
+        };
+        if maintain {
+            self.tell(wire, at, change, left);
+        }
+        self.end(wire, at, false);
+        result
     }
 
     /// Turns the wanted state to none; `None` when there is nothing at the server to remove.
@@ -401,7 +423,19 @@ impl Publications {
             None => {}
         }
         match next {
-            Next::End => self.end(wire, at, change.is_none()),
+            Next::End => {
+                let publication = &self.entries[at].publication;
+                let is_untagged = matches!(publication.state, State::Untagged { .. });
+                if publication.wanted.gone
+                    && is_untagged
+                    && let Some(failure) = publication.left_behind(now)
+                {
+                    let failure = self.describe(at, &failure);
+                    self.tell(wire, at, Change::Failed, Some(failure.clone()));
+                    self.fail_callers(wire, at, &failure);
+                }
+                self.end(wire, at, change.is_none());
+            }
             Next::Rest | Next::Enter => self.follow(wire, at, next),
         }
         self.schedule(wire, at);
