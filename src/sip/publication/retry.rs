@@ -37,8 +37,10 @@ pub fn is_temporary(code: u16, has_retry_after: bool) -> bool {
 /// Returns how long to wait before the next attempt: full jitter under a limit that doubles from
 /// 1 s to 300 s, never under 0.5 s, never before Retry-After.
 ///
-/// `crowd` is the number of publications that may be waiting for the same server: they leave at
-/// 500 a second after a Retry-After, not all in the same instant.
+/// `crowd` is the number of publications that may be waiting for the same server, which are all there
+/// are: after a Retry-After they leave at 500 a second, not all in the same instant, and within
+/// [`LONGEST_SPREAD`], since most of so many are for other servers. The window of
+/// [`lane`](super::lane) holds what comes sooner than a server answers.
 pub(crate) fn backoff(
     ids: &mut Ids,
     attempt: u32,
@@ -49,7 +51,8 @@ pub(crate) fn backoff(
     let jittered = ids.below(limit).max(SHORTEST);
     match retry_after {
         Some(retry_after) => {
-            let spread = ids.below(Duration::from_millis(2 * crowd.saturating_sub(1) as u64));
+            let spread = Duration::from_millis(2 * crowd.saturating_sub(1) as u64);
+            let spread = ids.below(spread.min(LONGEST_SPREAD));
             retry_after.max(jittered) + spread
         }
         None => jittered,
@@ -58,6 +61,7 @@ pub(crate) fn backoff(
 
 const SHORTEST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(300);
+const LONGEST_SPREAD: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
@@ -93,6 +97,11 @@ mod tests {
                 assert!(wait >= SHORTEST && wait <= limit.max(SHORTEST), "{attempt}: {wait:?}");
             }
         }
-        assert_eq!(backoff(&mut ids, 1, Some(Duration::from_secs(30)), 1), Duration::from_secs(30));
+        let retry_after = Duration::from_secs(30);
+        assert_eq!(backoff(&mut ids, 1, Some(retry_after), 1), retry_after);
+        for _ in 0..100 {
+            let wait = backoff(&mut ids, 1, Some(retry_after), 1_000_000);
+            assert!(wait >= retry_after && wait <= retry_after + LONGEST_SPREAD, "{wait:?}");
+        }
     }
 }
