@@ -34,8 +34,8 @@ pub enum Command {
     Refresh { owner: Owner, key: Key, timeout: Option<Duration> },
     /// Ends a publication. Removing what is not there succeeds with `sent = false`.
     Remove { owner: Owner, key: Key, timeout: Option<Duration> },
-    /// Lists publications, all of them or those of one owner, ordered by key.
-    Publications { owner: Option<Owner> },
+    /// Lists publications, all of them or those of one owner, ordered by key; with a key that one alone.
+    Publications { owner: Option<Owner>, key: Option<Key> },
     /// Ends everything in order: publications with `on_stop = remove` are removed, the rest is
     /// left to run out. Answered when nothing is in flight any more, or after `limit`.
     Stop { limit: Duration },

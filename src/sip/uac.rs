@@ -116,8 +116,9 @@ impl Uac {
             Command::Remove { owner, key, timeout } => {
                 publications.remove(now, wire, ticket, &owner, &key, timeout)
             }
-            Command::Publications { owner } => {
-                let outcome = Reply::Publications(publications.list(owner.as_ref()));
+            Command::Publications { owner, key } => {
+                let list = publications.list(owner.as_ref(), key.as_ref());
+                let outcome = Reply::Publications(list);
                 wire.outputs.push_back(Output::Reply { ticket, outcome });
             }
             Command::Stop { limit } => publications.stop(now, wire, ticket, limit),

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use puad::{
     command::{
-        Change, EntityTag, EventType, ExtraHeaders, FailureKind, Owner, PublicationState, Publish,
+        Change, Command, EntityTag, EventType, ExtraHeaders, FailureKind, Key, Owner,
+        PublicationState, Publish, Reply,
     },
     sip::{
         Config,
@@ -295,4 +296,29 @@ fn account(name: Option<&str>, domain: &str, username: &str) -> Arc<Account> {
         outbound_proxy: vec![],
         minimum_algorithm: Algorithm::Md5,
     })
+}
+
+#[test]
+fn one_publication_is_shown_by_its_key_and_to_its_owner() {
+    let mut world = World::granting(600);
+    let mut other = presence("<2/>");
+    other.id = "other".into();
+    world.publish(presence("<1/>"));
+    world.publish(other.clone());
+    let mut list = |owner: Option<Owner>, key: Option<Key>| {
+        let ticket = world.command(Command::Publications { owner, key });
+        match &world.replies[&ticket].1 {
+            Reply::Publications(infos) => {
+                infos.iter().map(|info| info.id.to_string()).collect::<Vec<_>>()
+            }
+            reply => panic!("not a list: {reply:?}"),
+        }
+    };
+    let test = Owner::Script("test".into());
+    assert_eq!(list(None, None).len(), 2);
+    assert_eq!(list(None, Some(other.key())), ["other"]);
+    assert_eq!(list(Some(test.clone()), Some(other.key())), ["other"]);
+    assert!(list(Some(Owner::OneShot), Some(other.key())).is_empty());
+    other.id = "none".into();
+    assert!(list(Some(test), Some(other.key())).is_empty());
 }

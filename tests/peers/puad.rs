@@ -73,7 +73,7 @@ impl Puad {
 
     /// What `info()` would show of the only publication.
     pub fn info(&self) -> PublicationInfo {
-        match self.call(Command::Publications { owner: None }) {
+        match self.call(Command::Publications { owner: None, key: None }) {
             Reply::Publications(mut infos) if infos.len() == 1 => infos.remove(0),
             other => panic!("not one publication: {other:?}"),
         }

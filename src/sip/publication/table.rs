@@ -290,10 +290,14 @@ impl Publications {
             && self.finals.is_empty()
     }
 
-    /// Lists publications in order of their keys.
-    pub(crate) fn list(&self, owner: Option<&Owner>) -> Vec<PublicationInfo> {
-        self.by_key
-            .values()
+    /// Lists publications in order of their keys, or the one of a key.
+    pub(crate) fn list(&self, owner: Option<&Owner>, key: Option<&Key>) -> Vec<PublicationInfo> {
+        let (one, all) = match key {
+            Some(key) => (self.by_key.get(key), None),
+            None => (None, Some(self.by_key.values())),
+        };
+        one.into_iter()
+            .chain(all.into_iter().flatten())
             .map(|at| &self.entries[*at].publication)
             .filter(|publication| owner.is_none_or(|owner| publication.owner == *owner))
             .map(|publication| self.info(publication))

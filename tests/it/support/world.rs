@@ -306,7 +306,7 @@ impl World {
     }
 
     pub fn infos(&mut self) -> Vec<PublicationInfo> {
-        let ticket = self.command(Command::Publications { owner: None });
+        let ticket = self.command(Command::Publications { owner: None, key: None });
         match self.replies.remove(&ticket).expect("answered at once").1 {
             Reply::Publications(infos) => infos,
             other => panic!("not a list: {other:?}"),

@@ -94,7 +94,7 @@ pub(super) fn methods(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
         bind_async(lua, host, |lua, args: MultiValue| async move {
             let (handle, host) = own_handle("info", &args)?;
             let key = handle.borrow::<Handle>()?.key.clone();
-            let info = infos(&host).await.into_iter().find(|info| info.key == key);
+            let info = infos(&host, Some(key.clone())).await.pop();
             match info {
                 Some(info) => info_table(&lua, &info).map_err(Fault::from),
                 None => {
@@ -116,9 +116,9 @@ fn own_handle(call: &str, args: &MultiValue) -> Result<(AnyUserData, Rc<Host>), 
 }
 
 /// Returns what the core knows of this script's publications.
-pub(super) async fn infos(host: &Host) -> Vec<PublicationInfo> {
+pub(super) async fn infos(host: &Host, key: Option<Key>) -> Vec<PublicationInfo> {
     let owner = Some(host.owner.clone());
-    match host.core.call(Command::Publications { owner }).await {
+    match host.core.call(Command::Publications { owner, key }).await {
         Ok(Reply::Publications(infos)) => infos,
         Ok(Reply::Publication(_) | Reply::Stopped { .. }) | Err(_) => Vec::new(),
     }

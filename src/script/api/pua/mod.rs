@@ -54,7 +54,7 @@ pub(super) fn table(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
             let host = lister.clone();
             async move {
                 let list = lua.create_table()?;
-                for info in infos(&host).await {
+                for info in infos(&host, None).await {
                     list.raw_push(info_table(&lua, &info)?)?;
                 }
                 Ok(list)

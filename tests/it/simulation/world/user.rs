@@ -36,7 +36,7 @@ impl World<'_> {
             66..80 => self.refresh(key, timeout),
             80..95 => self.remove(key, timeout),
             _ => {
-                let command = Command::Publications { owner: None };
+                let command = Command::Publications { owner: None, key: None };
                 self.command(None, What::List, Duration::ZERO, command)
             }
         }

@@ -118,7 +118,12 @@ impl World<'_> {
 
     /// Looks whether everything is as wanted, now that all is well.
     pub(super) fn look(&mut self) -> Result<(), String> {
-        self.command(None, What::List, Duration::ZERO, Command::Publications { owner: None })?;
+        self.command(
+            None,
+            What::List,
+            Duration::ZERO,
+            Command::Publications { owner: None, key: None },
+        )?;
         let wrongs: Vec<_> = (0..self.keys.len())
             .filter(|key| !self.is_unseen(*key))
             .filter_map(|key| self.wrong(key))
