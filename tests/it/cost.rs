@@ -7,12 +7,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use puad::sip::{
-    config::Limits,
-    message::{Index, frame, value},
+use puad::{
+    command::Command,
+    sip::{
+        config::Limits,
+        message::{Index, frame, value},
+    },
 };
 
-use crate::support::{bare::Core, world::UDP_LISTENER};
+use crate::support::{
+    bare::Core,
+    world::{UDP_LISTENER, World, presence},
+};
 
 #[test]
 fn sec_11_reading_takes_time_in_proportion_to_length() {
@@ -119,6 +125,23 @@ fn sec_11_a_stream_takes_time_in_proportion_to_length() {
             }
         });
     }
+}
+
+#[test]
+fn sec_11_a_call_costs_the_same_however_many_wait() {
+    let time = |calls: usize| {
+        let mut world = World::silent();
+        let publish = presence("<a/>");
+        let start = Instant::now();
+        for _ in 0..calls {
+            world.command(Command::Publish(Box::new(publish.clone())));
+        }
+        start.elapsed().as_secs_f64()
+    };
+    let ratio = || time(160_000) / (0..3).map(|_| time(10_000)).fold(f64::MAX, f64::min);
+    // Sixteen where each call costs the same; 160 and more where it looks at all that wait.
+    let ratios: Vec<f64> = (0..3).map(|_| ratio()).take_while(|ratio| *ratio > 60.0).collect();
+    assert!(ratios.len() < 3, "sixteen times the calls took {ratios:?} times as long");
 }
 
 /// Compares an input with one sixteen times as long. Linear work takes 16 times as long, quadratic

@@ -51,10 +51,33 @@ pub(crate) struct Publications {
 struct Entry {
     publication: Publication,
     turn: Turn,
-    callers: Vec<Caller>,
+    callers: Callers,
     /// The connection the last answer came by; kept open while the state is up (3261 §18).
     flow: Option<FlowId>,
     scheduled: Option<Instant>,
+}
+
+/// Those who wait for one publication. There may be thousands, so none is looked at in vain.
+#[derive(Debug, Default)]
+struct Callers {
+    list: Vec<Caller>,
+    /// When the first loses patience.
+    earliest: Option<Instant>,
+}
+
+impl Callers {
+    fn push(&mut self, caller: Caller) {
+        self.earliest = Some(self.earliest.map_or(caller.until, |at| at.min(caller.until)));
+        self.list.push(caller);
+    }
+
+    /// Takes out whom a rule names.
+    fn take(&mut self, is_taken: impl Fn(&Caller) -> bool) -> Vec<Caller> {
+        let (taken, left) = std::mem::take(&mut self.list).into_iter().partition(is_taken);
+        self.list = left;
+        self.earliest = self.list.iter().map(|caller| caller.until).min();
+        taken
+    }
 }
 
 /// Somebody waiting for the server's word.
@@ -537,7 +560,7 @@ impl Publications {
             let publication = &self.entries[at].publication;
             if publication.wanted.gone {
                 let published = nothing_there(publication.key.clone());
-                for caller in std::mem::take(&mut self.entries[at].callers) {
+                for caller in self.entries[at].callers.take(|_| true) {
                     reply(wire, caller.ticket, Ok(published.clone()));
                 }
             } else {
@@ -602,7 +625,7 @@ impl Publications {
         let at = self.entries.insert(Entry {
             publication,
             turn: Turn::None,
-            callers: Vec::new(),
+            callers: Callers::default(),
             flow: None,
             scheduled: None,
         });
@@ -648,8 +671,7 @@ impl Publications {
 
     fn schedule(&mut self, wire: &mut Wire, at: usize) {
         let Some(entry) = self.entries.get_mut(at) else { return };
-        let caller = entry.callers.iter().map(|caller| caller.until).min();
-        let caller = caller.map(|at| Deadline { at, timer: Timer::Caller });
+        let caller = entry.callers.earliest.map(|at| Deadline { at, timer: Timer::Caller });
         let deadline =
             [entry.publication.poll_timeout(), caller].into_iter().flatten().min_by_key(|d| d.at);
         wire.timers.schedule(Whom::Publication(at), deadline, &mut entry.scheduled);
@@ -677,11 +699,7 @@ impl Publications {
     }
 
     fn satisfy_callers(&mut self, wire: &mut Wire, at: usize, revision: u32) {
-        let (done, left) = std::mem::take(&mut self.entries[at].callers)
-            .into_iter()
-            .partition(|caller| caller.revision <= revision);
-        self.entries[at].callers = left;
-        let done: Vec<Caller> = done;
+        let done = self.entries[at].callers.take(|caller| caller.revision <= revision);
         if done.is_empty() {
             return;
         }
@@ -696,28 +714,18 @@ impl Publications {
     }
 
     fn fail_callers_up_to(&mut self, wire: &mut Wire, at: usize, failure: &Failure, revision: u32) {
-        let callers = &mut self.entries[at].callers;
-        callers.retain(|caller| {
-            let is_done = caller.revision <= revision;
-            if is_done {
-                reply(wire, caller.ticket, Err(failure.clone()));
-            }
-            !is_done
-        });
+        for caller in self.entries[at].callers.take(|caller| caller.revision <= revision) {
+            reply(wire, caller.ticket, Err(failure.clone()));
+        }
     }
 
     /// Answers callers whose patience is over; their request goes on.
     fn expire_callers(&mut self, now: Instant, wire: &mut Wire, at: usize) {
-        let entry = &mut self.entries[at];
-        if entry.callers.iter().all(|caller| caller.until > now) {
+        let callers = &mut self.entries[at].callers;
+        if callers.earliest.is_none_or(|earliest| earliest > now) {
             return;
         }
-        let (over, left): (Vec<Caller>, Vec<Caller>) =
-            std::mem::take(&mut self.entries[at].callers)
-                .into_iter()
-                .partition(|caller| caller.until <= now);
-        self.entries[at].callers = left;
-        for caller in over {
+        for caller in callers.take(|caller| caller.until <= now) {
             let (cause, what) = match &self.entries[at].publication.state {
                 State::InFlight { sent, .. } if caller.revision <= sent.revision => {
                     (Cause::TimerF, "the server has not answered yet")
