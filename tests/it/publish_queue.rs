@@ -1,12 +1,16 @@
 //! PUB rows and API promises about calls that meet others: lanes, merging, intervals, owners.
 
-use puad::command::{
-    Cause, Change, Command, ExtraHeaders, Failure, FailureKind, Owner, PublicationState, Publish,
+use puad::{
+    command::{
+        Cause, Change, Command, ExtraHeaders, Failure, FailureKind, Owner, PublicationState,
+        Publish,
+    },
+    sip::{Config, config::Limits},
 };
 
 use crate::support::{
     secs,
-    world::{ALICE, World, presence, publish},
+    world::{ALICE, World, document, presence, publish},
 };
 
 #[test]
@@ -364,4 +368,35 @@ fn pub_11_what_the_wire_shows_as_one_request_uri_shares_one_turn() {
     let requests = world.distinct_requests();
     assert!(requests.len() >= 3);
     assert!(requests.iter().all(|request| request.uri() == ALICE));
+}
+
+#[test]
+fn an_update_while_a_refresh_queues_for_its_turn_neither_ends_nor_delays_it() {
+    // Behind another of its Request-URI, and behind another of its server.
+    for (neighbour, window) in [(ALICE, 128), ("sip:bob@192.0.2.1", 1)] {
+        let limits = Limits { in_flight_per_server: window, ..Limits::default() };
+        let mut world = World::with_config(Config { limits, ..Config::default() });
+        let mut count = 0;
+        world.peer = Box::new(move |_, request| {
+            count += 1;
+            let delay = if request.need("Event") == "presence" { 8.0 } else { 0.0 };
+            vec![(delay, request.granted(&format!("t{count}"), 20))]
+        });
+        let mut lamp = publish(ALICE, "dialog", "text/plain", "one");
+        lamp.min_interval = secs(30);
+        world.publish(lamp.clone());
+        world.run_for(secs(9.9));
+        world.publish(publish(neighbour, "presence", "text/plain", "x"));
+        // The refresh falls due at 10 to 16 s, and queues.
+        world.run_for(secs(6.6));
+        lamp.document = Some(document("text/plain", "two"));
+        let update = world.publish(lamp);
+        world.run_for(secs(2));
+        assert!(world.outcome(update).is_ok(), "{neighbour}");
+        let requests = world.distinct_requests();
+        let second = requests.iter().filter(|r| r.need("Event") == "dialog").nth(1);
+        let second = second.expect("sent in time");
+        assert_eq!((second.get("SIP-If-Match"), second.text()), (Some("t1"), "two"));
+        assert_eq!(world.infos().len(), 2);
+    }
 }

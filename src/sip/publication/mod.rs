@@ -327,6 +327,12 @@ impl Publication {
             {
                 until = until.min(*earlier);
             }
+            // Nor does the interval hold back what queues for its turn already, when the state would
+            // run out before.
+            if matches!(&self.state, State::Due { held: Some(held) } if held.expires_at <= until) {
+                self.state = State::Due { held };
+                return Next::Enter;
+            }
             self.state = State::Waiting { held, until, why: Why::Interval };
             return Next::Rest;
         }
