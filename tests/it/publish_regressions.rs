@@ -23,7 +23,7 @@ fn an_update_that_must_wait_does_not_end_a_publication_that_queued_for_its_remov
     let mut count = 0;
     world.peer = Box::new(move |_, request| {
         count += 1;
-        vec![(1.0, request.granted(&format!("t{count}"), 600))]
+        vec![(0.2, request.granted(&format!("t{count}"), 600))]
     });
     let mut lamp = publish(ALICE, "dialog", "text/plain", "one");
     lamp.min_interval = secs(30);
@@ -123,6 +123,32 @@ fn pub_23_of_several_push_backs_the_longest_counts() {
     assert_eq!(world.distinct_requests().len(), 2);
     world.run_for(secs(1));
     assert!(world.distinct_requests().len() > 2);
+}
+
+#[test]
+fn a_removal_after_a_refusal_takes_away_what_is_still_up() {
+    let mut world = World::silent();
+    let mut count = 0;
+    world.peer = Box::new(move |_, request| {
+        count += 1;
+        let answer = match count {
+            2 => request.answer(403).bytes(),
+            _ => request.granted(&format!("t{count}"), 3600),
+        };
+        vec![(0.2, answer)]
+    });
+    for body in ["<1/>", "<2/>"] {
+        world.publish(presence(body));
+        world.run_for(secs(2));
+    }
+    // The call that starts over queues behind another one, and is taken back.
+    world.publish(publish(ALICE, "dialog", "text/plain", "d"));
+    world.publish(presence("<3/>"));
+    world.remove(presence("").key());
+    world.run_for(secs(5));
+    let requests = world.distinct_requests();
+    let last = requests.last().expect("sent");
+    assert_eq!((last.get("SIP-If-Match"), last.need("Expires")), (Some("t1"), "0"));
 }
 
 /// The next deadline of a core that has nothing else to do.

@@ -72,6 +72,8 @@ pub(crate) struct Publication {
     pub(crate) state: State,
     /// Failures in a row.
     attempt: u32,
+    /// The next operation is an Initial although a tag is held.
+    starts_over: bool,
     /// Whether the next success means that lost state is back.
     is_recovering: bool,
     /// The shortest lifetime the server takes, once a 423 has told.
@@ -222,6 +224,7 @@ impl Publication {
             up: 0,
             state: State::Due { held: None },
             attempt: 0,
+            starts_over: false,
             is_recovering: false,
             least_expires: 0,
             last_sent: None,
@@ -241,11 +244,17 @@ impl Publication {
         if is_new {
             self.content = self.revision;
         }
-        let held = self.usable(now).or_else(|| {
-            let lifetime = Duration::from_secs(self.wanted.expires.max(FOREIGN_TAG).into());
-            let entity_tag = publish.entity_tag.clone()?;
-            Some(Held { entity_tag, expires_at: now + lifetime, is_given: true })
-        });
+        self.start_over_when_failed();
+        let needs_none = self.starts_over && !self.wanted.gone;
+        let held = match &publish.entity_tag {
+            Some(entity_tag) if needs_none || self.live(now).is_none() => {
+                self.starts_over = false;
+                let lifetime = Duration::from_secs(self.wanted.expires.max(FOREIGN_TAG).into());
+                let entity_tag = entity_tag.clone();
+                Some(Held { entity_tag, expires_at: now + lifetime, is_given: true })
+            }
+            Some(_) | None => self.live(now),
+        };
         match &mut self.state {
             State::InFlight { .. } => Next::Rest,
             State::Waiting { held: kept, until, why: Why::BackOff } if *until > now => {
@@ -304,18 +313,19 @@ impl Publication {
             | State::Untagged { .. }
             | State::Waiting { .. }
             | State::Failed { .. } => {
-                let held = self.usable(now);
+                self.start_over_when_failed();
+                let held = self.live(now);
                 self.due(now, held)
             }
         }
     }
 
-    /// Returns what the next operation builds on. After a final failure a call starts over with an
-    /// Initial; only a removal, or a refresh without a document, still needs the tag.
-    fn usable(&self, now: Instant) -> Option<Held> {
+    /// After a final failure a call starts over with an Initial; only a removal, or a refresh without
+    /// a document, still needs the tag. It is kept until the Initial succeeds: what it names is up.
+    fn start_over_when_failed(&mut self) {
         let can_start_over =
             !self.wanted.gone && (self.wanted.document.is_some() || self.wanted.allow_empty);
-        self.live(now).filter(|_| !(can_start_over && matches!(self.state, State::Failed { .. })))
+        self.starts_over |= can_start_over && matches!(self.state, State::Failed { .. });
     }
 
     /// Turns to `Due`, unless the interval between two PUBLISHes holds it back.
@@ -351,7 +361,9 @@ impl Publication {
     pub(crate) fn operation(&self, now: Instant) -> Option<Operation> {
         let document = self.wanted.document.clone();
         let held = match &self.state {
-            State::Due { held } => held.as_ref().filter(|held| held.expires_at > now),
+            State::Due { held } => held
+                .as_ref()
+                .filter(|held| held.expires_at > now && (self.wanted.gone || !self.starts_over)),
             State::InFlight { .. }
             | State::Published { .. }
             | State::Untagged { .. }
@@ -393,6 +405,7 @@ impl Publication {
             }
             Operation::Remove { entity_tag } => (Kind::Remove, Some(entity_tag), None),
         };
+        self.starts_over &= kind == Kind::Initial;
         // What a foreign tag names is up already when it is only refreshed.
         let is_news = self.up < self.content && !(kind == Kind::Refresh && self.up == 0);
         let expires = if kind == Kind::Remove { 0 } else { self.asked(now) };
@@ -497,6 +510,7 @@ impl Publication {
             return self.handle_failure(now, Verdict::Retry, failure, sent, None, around);
         }
         self.up = revision;
+        self.starts_over = false;
         self.attempt = 0;
         let lifetime = Duration::from_secs(grant.into());
         let expires_at = now + lifetime;
