@@ -19,6 +19,8 @@ pub struct Judge {
     /// Servers that asked for silence, and until when.
     blocked: Vec<(Hop, Duration)>,
     pub transactions: u64,
+    /// When a flow was lost last.
+    lost_at: Option<Duration>,
 }
 
 /// A PUBLISH transaction under way.
@@ -79,6 +81,7 @@ impl Judge {
                 .collect(),
             blocked: Vec::new(),
             transactions: 0,
+            lost_at: None,
         }
     }
 
@@ -147,10 +150,13 @@ impl Judge {
     pub fn is_quiet(&self, now: Duration) -> bool {
         self.flights.values().all(|flight| flight.sent + TIMER_F + LATE < now)
             && self.blocked.iter().all(|(_, until)| *until < now)
+            // The answer may still come by another connection, for 4·T1.
+            && self.lost_at.is_none_or(|at| at + Duration::from_secs(3) < now)
     }
 
     /// A flow is gone, and what was under way on it.
-    pub fn lost(&mut self, flow: FlowId) {
+    pub fn lost(&mut self, now: Duration, flow: FlowId) {
+        self.lost_at = Some(now);
         self.flights.retain(|_, flight| flight.flow != flow);
     }
 

@@ -388,7 +388,7 @@ impl<'a> World<'a> {
                 Output::Close { flow } => {
                     self.note(|| format!("puad closes {flow:?}"));
                     self.links.remove(&flow);
-                    self.judge.lost(flow);
+                    self.judge.lost(self.now, flow);
                 }
                 Output::Transmit { flow, to, message } => self.transmit(flow, to, &message)?,
                 Output::Query { id, question } => {

@@ -44,7 +44,7 @@ impl World<'_> {
             return Ok(());
         }
         self.note(|| format!("{flow:?} failed: {error}"));
-        self.judge.lost(flow);
+        self.judge.lost(self.now, flow);
         self.input(Input::FlowFailed { flow, error })
     }
 
