@@ -2,12 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{LocateError, reason_of};
 use crate::{
     command::{EntityTag, Failure, FailureKind},
     sip::{
         io::{FlowError, Hop},
-        message::{Message, Name, value},
+        locate::LocateError,
+        message::{Message, Name, StartLine, value},
     },
 };
 
@@ -114,6 +114,13 @@ impl Answer {
             retry_after: self.retry_after.map(|s| Duration::from_secs(s.into())),
             ..Failure::new(FailureKind::Sip, message)
         }
+    }
+}
+
+fn reason_of<'a>(message: &Message<'a>) -> &'a str {
+    match message.start {
+        StartLine::Response { reason, .. } => reason,
+        StartLine::Request { .. } | StartLine::BadRequest(_) | StartLine::BadResponse(_) => "",
     }
 }
 

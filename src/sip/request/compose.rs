@@ -2,44 +2,17 @@
 
 use bytes::Bytes;
 
-use super::{Candidate, Journey, METHOD};
-use crate::sip::{
-    auth::Nonces,
-    ids::Branch,
-    message::{Name, print::Writer, transport_text},
-    wire::Wire,
+use super::{Journey, METHOD, hops::Candidate};
+use crate::{
+    command::ExtraHeaders,
+    sip::{
+        ids::Branch,
+        message::{Name, print::Writer, transport_text, value},
+        wire::Wire,
+    },
 };
 
 impl Journey {
-    /// Computes the credentials of this very request: the URI in them is its Request-URI, and each
-    /// use of a nonce has a count of its own (7616 §3.4).
-    pub(super) fn credentials(
-        &mut self,
-        candidate: Candidate,
-        nonces: &Nonces,
-        wire: &mut Wire,
-    ) -> Vec<(Name, String)> {
-        let is_trusted = self.check_trust().is_ok();
-        let authority = self.authority(candidate).to_ascii_lowercase();
-        let Some(account) = &self.draft.account else { return Vec::new() };
-        let uri = self.target.as_str();
-        let body = self.draft.document.as_ref().map_or(&[][..], |document| &document.body);
-        let mut rows = Vec::new();
-        for given in &mut self.given {
-            given.nonce.clear();
-            // Whoever else the request went to has no business with them (SEC-05).
-            if !is_trusted || *given.key.server != *authority {
-                continue;
-            }
-            let cnonce = wire.ids.token();
-            if let Some(row) = nonces.credentials(&given.key, account, cnonce, METHOD, uri, body) {
-                given.nonce = nonces.nonce(&given.key).unwrap_or_default().to_owned();
-                rows.push((given.key.kind.header(), row));
-            }
-        }
-        rows
-    }
-
     /// Prints the request for one hop.
     pub(super) fn compose(
         &self,
@@ -94,5 +67,27 @@ impl Journey {
             }
             None => out.finish(b""),
         }
+    }
+
+    /// Takes the options a server named in Unsupported out of Require; returns whether any was there.
+    pub(super) fn drop_options(&mut self, unsupported: &[&str]) -> bool {
+        let mut dropped = false;
+        let mut rows = Vec::new();
+        for (name, text) in self.draft.extra_headers.rows() {
+            if Name::of(name.as_bytes()) != Name::Require {
+                rows.push((name.clone(), text.clone()));
+                continue;
+            }
+            let (gone, kept): (Vec<_>, Vec<_>) = value::split_list(text)
+                .partition(|option| unsupported.iter().any(|u| u.eq_ignore_ascii_case(option)));
+            dropped |= !gone.is_empty();
+            if !kept.is_empty() {
+                rows.push((name.clone(), kept.join(", ")));
+            }
+        }
+        if dropped && let Ok(headers) = ExtraHeaders::new(rows) {
+            self.draft.extra_headers = headers;
+        }
+        dropped
     }
 }
