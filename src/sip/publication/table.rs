@@ -13,13 +13,16 @@ use std::{
 use slab::Slab;
 
 use super::{
-    Around, Next, Outcome, Publication, State, Wanted, Why,
+    Next, Publication, State, Why,
     lane::{Lanes, Turn},
+    outcome::{Around, Outcome},
+    report::{nothing_there, presentity},
+    wanted::Wanted,
 };
 use crate::{
     command::{
-        Cause, Change, Failure, FailureKind, Key, OnStop, Owner, PublicationEvent, PublicationInfo,
-        PublicationState, Publish, Published, Reply,
+        Cause, Change, Failure, FailureKind, Key, OnStop, Owner, PublicationInfo, Publish,
+        Published, Reply,
     },
     sip::{
         config::Account,
@@ -183,7 +186,7 @@ impl Publications {
         if publish.skip_unchanged && publish.document.is_some() && !wanted.gone {
             if publication.is_up(publish.document.as_ref(), &publish.extra_headers) {
                 publication.wanted = wanted;
-                let published = self.published(at, false);
+                let published = publication.published(false);
                 self.schedule(wire, at);
                 return Ok(Some(published));
             }
@@ -227,7 +230,7 @@ impl Publications {
             if !can_start_over && publication.live(now).is_none() {
                 let message = "its state has run out and there is no document to publish anew";
                 let failure = Failure::new(FailureKind::NotFound, message);
-                return Err(self.describe(at, &failure));
+                return Err(self.entries[at].publication.describe(&failure));
             }
             let next = self.entries[at].publication.want_refresh(now);
             self.admit(now, wire, ticket, at, timeout, next)
@@ -278,7 +281,7 @@ impl Publications {
         let publication = &mut self.entries[at].publication;
         publication.wanted.gone = true;
         let (key, maintain) = (publication.key.clone(), publication.wanted.maintain);
-        let left = publication.left_behind(now).map(|failure| self.describe(at, &failure));
+        let left = publication.left_behind(now).map(|failure| publication.describe(&failure));
         let (change, result) = match &left {
             Some(failure) if failure.kind == FailureKind::Sip => {
                 (Change::Failed, Err(failure.clone()))
@@ -315,6 +318,10 @@ impl Publications {
 
     /// Lists publications in order of their keys, or the one of a key.
     pub(crate) fn list(&self, owner: Option<&Owner>, key: Option<&Key>) -> Vec<PublicationInfo> {
+        let (start, wall) = self.started;
+        let unix = |at: Instant| {
+            wall.0 as f64 / 1000.0 + at.saturating_duration_since(start).as_secs_f64()
+        };
         let (one, all) = match key {
             Some(key) => (self.by_key.get(key), None),
             None => (None, Some(self.by_key.values())),
@@ -323,7 +330,7 @@ impl Publications {
             .chain(all.into_iter().flatten())
             .map(|at| &self.entries[*at].publication)
             .filter(|publication| owner.is_none_or(|owner| publication.owner == *owner))
-            .map(|publication| self.info(publication))
+            .map(|publication| publication.info(unix))
             .collect()
     }
 
@@ -428,9 +435,11 @@ impl Publications {
         let failure = match &result {
             Some(Err(failure)) => {
                 wire.stats.publish_failures += 1;
-                Some(self.describe(at, failure))
+                Some(self.entries[at].publication.describe(failure))
             }
-            Some(Ok(())) | None => warning.map(|warning| self.describe(at, &warning)),
+            Some(Ok(())) | None => {
+                warning.map(|warning| self.entries[at].publication.describe(&warning))
+            }
         };
         if let Some(change) = change {
             self.tell(wire, at, change, failure.clone());
@@ -457,7 +466,7 @@ impl Publications {
                     && is_untagged
                     && let Some(failure) = publication.left_behind(now)
                 {
-                    let failure = self.describe(at, &failure);
+                    let failure = self.entries[at].publication.describe(&failure);
                     self.tell(wire, at, Change::Failed, Some(failure.clone()));
                     self.fail_callers(wire, at, &failure);
                 }
@@ -479,7 +488,7 @@ impl Publications {
     ) -> Result<Option<Published>, Failure> {
         let patience = timeout.unwrap_or(wire.timing.timer_f() + Duration::from_secs(3));
         if let Some(failure) = self.entries[at].publication.back_off(now) {
-            let failure = self.describe(at, &failure);
+            let failure = self.entries[at].publication.describe(&failure);
             self.schedule(wire, at);
             return Err(failure);
         }
@@ -499,7 +508,7 @@ impl Publications {
         };
         if is_held_back {
             self.schedule(wire, at);
-            return Ok(Some(self.published(at, false)));
+            return Ok(Some(self.entries[at].publication.published(false)));
         }
         let revision = entry.publication.revision;
         entry.callers.push(Caller { ticket, revision, until: now + patience });
@@ -565,7 +574,9 @@ impl Publications {
                 }
             } else {
                 let message = "it ended before its turn came, and nothing was sent";
-                let failure = self.describe(at, &Failure::new(FailureKind::Closed, message));
+                let failure = self.entries[at]
+                    .publication
+                    .describe(&Failure::new(FailureKind::Closed, message));
                 self.fail_callers(wire, at, &failure);
             }
             self.leave_flow(wire, at);
@@ -703,7 +714,7 @@ impl Publications {
         if done.is_empty() {
             return;
         }
-        let published = self.published(at, true);
+        let published = self.entries[at].publication.published(true);
         for caller in done {
             reply(wire, caller.ticket, Ok(published.clone()));
         }
@@ -744,123 +755,19 @@ impl Publications {
                 cause: Some(cause),
                 ..Failure::new(FailureKind::Timeout, message)
             };
-            let failure = self.describe(at, &failure);
+            let failure = self.entries[at].publication.describe(&failure);
             reply(wire, caller.ticket, Err(failure));
         }
     }
 
     fn tell(&mut self, wire: &mut Wire, at: usize, change: Change, failure: Option<Failure>) {
-        let publication = &self.entries[at].publication;
-        let is_up = matches!(change, Change::Published | Change::Refreshed | Change::Recovered);
-        wire.outputs.push_back(Output::Event(Event::Publication(Box::new(PublicationEvent {
-            owner: publication.owner.clone(),
-            key: publication.key.clone(),
-            change,
-            status: publication.last.status,
-            reason: publication.last.reason.clone(),
-            entity_tag: publication.held().map(|held| held.entity_tag.clone()),
-            expires: publication
-                .last
-                .expires
-                .filter(|_| is_up)
-                .map(|s| Duration::from_secs(s.into())),
-            failure,
-        }))));
-    }
-
-    /// Names the publication in front of a failure and what follows behind it.
-    fn describe(&self, at: usize, failure: &Failure) -> Failure {
-        let publication = &self.entries[at].publication;
-        let mut failure = failure.clone();
-        let then = match failure.retry_after.filter(|_| failure.retrying) {
-            Some(wait) => format!("; next attempt in {}", in_words(wait)),
-            None if failure.retrying || !publication.wanted.maintain => String::new(),
-            None if failure.status.is_some_and(|status| status < 300) => String::new(),
-            None => "; attempts have stopped until the next call".into(),
-        };
-        failure.message = format!(
-            "{} {}: {}{then}",
-            publication.wanted.presentity.as_ref().masked(),
-            publication.wanted.event,
-            failure.message
-        );
-        failure
-    }
-
-    fn published(&self, at: usize, sent: bool) -> Published {
-        let publication = &self.entries[at].publication;
-        Published {
-            key: publication.key.clone(),
-            state: if publication.wanted.gone && publication.held().is_none() {
-                PublicationState::Removed
-            } else {
-                publication.shown()
-            },
-            sent,
-            status: publication.last.status,
-            reason: publication.last.reason.clone(),
-            entity_tag: publication.held().map(|held| held.entity_tag.clone()),
-            expires: publication.last.expires.map(|s| Duration::from_secs(s.into())),
-        }
-    }
-
-    fn info(&self, publication: &Publication) -> PublicationInfo {
-        let unix = |at: Instant| {
-            let (start, wall) = self.started;
-            wall.0 as f64 / 1000.0 + at.saturating_duration_since(start).as_secs_f64()
-        };
-        let held = publication.held();
-        let id = id(&publication.key, &publication.wanted);
-        let expires_at = match &publication.state {
-            State::Untagged { expires_at } => Some(*expires_at),
-            _ => held.map(|held| held.expires_at),
-        };
-        PublicationInfo {
-            key: publication.key.clone(),
-            presentity_uri: publication.wanted.presentity.as_ref().masked().into(),
-            event: publication.wanted.event.as_str().into(),
-            id: id.into(),
-            owner: publication.owner.clone(),
-            state: publication.shown(),
-            entity_tag: held.map(|held| held.entity_tag.clone()),
-            expires_at: expires_at.map(unix),
-            next_refresh: publication
-                .poll_timeout()
-                .filter(|d| d.timer != Timer::Lifetime)
-                .map(|d| unix(d.at)),
-            status: publication.last.status,
-            reason: publication.last.reason.clone(),
-            requests: publication.last.requests.into(),
-            failures: publication.last.failures.into(),
-            last_error: publication
-                .last
-                .failure
-                .as_ref()
-                .map(|failure| failure.message.as_str().into()),
-            body_len: publication
-                .wanted
-                .document
-                .as_ref()
-                .map_or(0, |document| document.body.len()),
-            document: publication.wanted.document.clone(),
-        }
+        let event = self.entries[at].publication.event(change, failure);
+        wire.outputs.push_back(Output::Event(Event::Publication(Box::new(event))));
     }
 }
 
 fn reply(wire: &mut Wire, ticket: Ticket, result: Result<Published, Failure>) {
     wire.outputs.push_back(Output::Reply { ticket, outcome: Reply::Publication(result) });
-}
-
-fn nothing_there(key: Key) -> Published {
-    Published {
-        key,
-        state: PublicationState::Removed,
-        sent: false,
-        status: None,
-        reason: None,
-        entity_tag: None,
-        expires: None,
-    }
 }
 
 fn check_owner(publication: &Publication, owner: &Owner) -> Result<(), Failure> {
@@ -920,17 +827,6 @@ fn lane(key: &Key) -> Cow<'_, str> {
     }
 }
 
-/// The canonical presentity is the first word of the key.
-fn presentity(key: &Key) -> &str {
-    key.as_str().split(' ').next().unwrap_or_default()
-}
-
-/// The series key is what follows URI and event, which may hold blanks in a quoted parameter.
-fn id<'a>(key: &'a Key, wanted: &Wanted) -> &'a str {
-    let event = presentity(key).len() + 1;
-    key.as_str().get(event + wanted.event.canonical().len() + 1..).unwrap_or_default()
-}
-
 /// The host that leads the way.
 fn server(wanted: &Wanted) -> &str {
     wanted.proxies.first().unwrap_or(&wanted.presentity).host()
@@ -938,11 +834,3 @@ fn server(wanted: &Wanted) -> &str {
 
 /// Each is tried in turn, and the caller waits for all of them.
 const MOST_PROXIES: usize = 16;
-
-fn in_words(wait: Duration) -> String {
-    if wait < Duration::from_secs(10) {
-        format!("{:.1} s", wait.as_secs_f32())
-    } else {
-        format!("{} s", wait.as_secs())
-    }
-}
