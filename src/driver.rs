@@ -346,13 +346,11 @@ fn observe(event: &PublicationEvent) {
     let key = event.key.as_str();
     let state = event.change.as_str();
     match (event.change, &event.failure) {
-        (Change::Retrying | Change::Failed, Some(failure)) => {
-            tracing::warn!(key, state, "{failure}")
-        }
         (_, Some(failure)) => tracing::warn!(key, state, "{failure}"),
-        (Change::Refreshed, None) => tracing::debug!(key, state, "publication"),
         (Change::Recovered, None) => tracing::info!(key, state, "publication is up again"),
-        (Change::Published, None) => tracing::debug!(key, state, "publication"),
+        (Change::Published | Change::Refreshed, None) => {
+            tracing::debug!(key, state, "publication")
+        }
         (Change::Removed | Change::Retrying | Change::Failed, None) => {
             tracing::info!(key, state, "publication")
         }

@@ -247,8 +247,6 @@ pub struct PublicationInfo {
     pub failures: u64,
     /// The last failure, in one line.
     pub last_error: Option<Arc<str>>,
-    /// Length of the kept document in bytes.
-    pub body_len: usize,
     /// The kept document, shared and not copied.
     pub document: Option<super::Document>,
 }

@@ -44,8 +44,6 @@ pub struct Publish {
     pub timeout: Option<Duration>,
     /// Whether puad keeps the state up. A one-shot (`puad publish`) does not.
     pub maintain: bool,
-    /// Whether an Initial PUBLISH may go without a body even if the package is not known to allow it.
-    pub allow_empty: bool,
 }
 
 impl Publish {
@@ -69,7 +67,6 @@ impl Publish {
             on_stop: OnStop::Remove,
             timeout: None,
             maintain: true,
-            allow_empty: false,
         }
     }
 

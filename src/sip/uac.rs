@@ -66,7 +66,7 @@ impl Uac {
             Input::FlowAccepted { flow, transport, local, remote } => {
                 self.handle_accepted(now, flow, transport, local, remote)
             }
-            Input::FlowFailed { flow, error } => self.handle_flow_failed(now, flow, error),
+            Input::FlowFailed { flow, error } => self.break_flow(now, flow, error, false),
             Input::Answer { query, records } => {
                 if self.requests.locator.answer(now, query, records) {
                     let outcomes = self.requests.handle_answer(now, &mut self.wire, query);
@@ -272,10 +272,6 @@ impl Uac {
         let sent_by = self.wire.sent_by(transport, local);
         self.wire.flows.accepted(now, flow, transport, remote, FlowState::Open { local, sent_by });
         self.wire.schedule_flow(flow);
-    }
-
-    fn handle_flow_failed(&mut self, now: Instant, flow: FlowId, error: FlowError) {
-        self.break_flow(now, flow, error, false);
     }
 
     /// Takes a flow away and lets its requests go on without it.

@@ -103,7 +103,6 @@ impl Publication {
             requests: self.last.requests.into(),
             failures: self.last.failures.into(),
             last_error: self.last.failure.as_ref().map(|failure| failure.message.as_str().into()),
-            body_len: self.wanted.document.as_ref().map_or(0, |document| document.body.len()),
             document: self.wanted.document.clone(),
         }
     }

@@ -69,7 +69,7 @@ impl Wanted {
             refresh: publish.refresh.unwrap_or(package.refresh),
             on_stop: publish.on_stop,
             maintain: publish.maintain,
-            allow_empty: publish.allow_empty || package.empty_body,
+            allow_empty: package.empty_body,
             gone: expires == 0,
         }
     }

@@ -165,7 +165,6 @@ impl Requests {
                 self.nonces.spend(&given.key);
             }
             journey.step = Step::Sent(candidate);
-            journey.sent += 1;
             wire.start(
                 now,
                 id,

@@ -81,8 +81,6 @@ struct Journey {
     has_dropped_options: bool,
     /// The outcome if no further hop does better.
     last: Option<Final>,
-    /// Transactions started.
-    sent: u32,
     publication: usize,
 }
 
@@ -109,7 +107,7 @@ impl Requests {
         wire: &mut Wire,
         publication: usize,
         draft: Draft,
-    ) -> (RequestId, Option<Final>) {
+    ) -> Option<Final> {
         let call_id = wire.ids.call_id();
         let from_tag = wire.ids.token();
         let target = match draft.presentity.as_ref().request_uri() {
@@ -135,11 +133,10 @@ impl Requests {
             has_raised_expires: false,
             has_dropped_options: false,
             last: None,
-            sent: 0,
             publication,
         });
         let outcome = self.advance(now, wire, id);
-        (id, self.settle(id, outcome))
+        self.settle(id, outcome)
     }
 
     /// Takes a final response.

@@ -41,7 +41,7 @@ impl Publications {
         match publication.operation(now) {
             Some(operation) => {
                 let draft = publication.begin(now, operation);
-                let (_, outcome) = requests.start(now, wire, at, draft);
+                let outcome = requests.start(now, wire, at, draft);
                 self.finals.extend(outcome.map(|outcome| (at, outcome)));
                 self.schedule(wire, at);
             }
@@ -61,14 +61,15 @@ impl Publications {
         let timer_f = wire.timing.timer_f();
         let around = Around { ids: &mut wire.ids, crowd: self.by_key.len(), timer_f };
         let publication = &mut self.entries[at].publication;
-        let Some(outcome_) = publication.handle_final(now, outcome, around) else {
+        let Some(Outcome { revision, result, change, warning, mut next }) =
+            publication.handle_final(now, outcome, around)
+        else {
             // It ended while its request was under way; others wait for the turn.
             self.release(at);
             return self.end(wire, at, false);
         };
         self.release(at);
         self.use_flow(wire, at, outcome);
-        let Outcome { revision, result, change, warning, mut next } = outcome_;
         let failure = match &result {
             Some(Err(failure)) => {
                 wire.stats.publish_failures += 1;
@@ -143,10 +144,10 @@ impl Publications {
     /// Gives the turn back, and passes it on.
     fn release(&mut self, at: usize) {
         let entry = &mut self.entries[at];
-        let Turn::Inside(server_) = std::mem::replace(&mut entry.turn, Turn::None) else { return };
+        let Turn::Inside(gate) = std::mem::replace(&mut entry.turn, Turn::None) else { return };
         let key = entry.publication.key.clone();
-        if let Some(next) = self.lanes.leave_gate(&server_) {
-            self.take_turn(next, Turn::Inside(server_));
+        if let Some(next) = self.lanes.leave_gate(&gate) {
+            self.take_turn(next, Turn::Inside(gate));
         }
         if let Some(next) = self.lanes.leave_lane(&lane(&key)) {
             let turn = self.lanes.pass_gate(next, server(&self.entries[next].publication.wanted));
