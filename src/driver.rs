@@ -348,6 +348,9 @@ fn observe(event: &PublicationEvent) {
     match (event.change, &event.failure) {
         (_, Some(failure)) => tracing::warn!(key, state, "{failure}"),
         (Change::Recovered, None) => tracing::info!(key, state, "publication is up again"),
+        (Change::Published, None) if event.is_first => {
+            tracing::info!(key, "publication is up");
+        }
         (Change::Published | Change::Refreshed, None) => {
             tracing::debug!(key, state, "publication")
         }

@@ -203,6 +203,8 @@ pub struct PublicationEvent {
     pub key: Key,
     /// What changed.
     pub change: Change,
+    /// Whether it is up for the first time.
+    pub is_first: bool,
     /// The answer behind the change, if there was one.
     pub status: Option<u16>,
     /// Its reason phrase.

@@ -122,7 +122,7 @@ pub enum Refusal {
     NoChallenge,
     /// No account is configured for the presentity's domain.
     #[error(
-        "the server asks for credentials of realm {realm:?} and no [[account]] has this domain; add one with username, password and realms = [{realm:?}]"
+        "the server asks for credentials of realm {realm:?} and no [[account]] has the domain of the presentity; add one with username, password and realms = [{realm:?}], or name one by account"
     )]
     NoAccount { realm: String },
     /// The realm is not among those of the account.

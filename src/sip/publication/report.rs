@@ -32,12 +32,15 @@ impl Publication {
     /// Returns the event that tells of a change.
     pub(super) fn event(&self, change: Change, failure: Option<Failure>) -> PublicationEvent {
         let is_up = matches!(change, Change::Published | Change::Refreshed | Change::Recovered);
+        // Without an answer behind it a change has no status, whatever was said before.
+        let is_answered = is_up || failure.as_ref().is_none_or(|failure| failure.status.is_some());
         PublicationEvent {
             owner: self.owner.clone(),
             key: self.key.clone(),
             change,
-            status: self.last.status,
-            reason: self.last.reason.clone(),
+            is_first: change == Change::Published && self.last.requests == self.last.failures + 1,
+            status: self.last.status.filter(|_| is_answered),
+            reason: self.last.reason.clone().filter(|_| is_answered),
             entity_tag: self.held().map(|held| held.entity_tag.clone()),
             expires: self.last.expires.filter(|_| is_up).map(|s| Duration::from_secs(s.into())),
             failure,

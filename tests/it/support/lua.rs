@@ -135,6 +135,7 @@ impl Stage {
             owner: publish.owner.clone(),
             key: publish.key(),
             change,
+            is_first: false,
             status: None,
             reason: None,
             entity_tag: None,

@@ -67,6 +67,10 @@ pub(super) fn find_account(
                     .iter()
                     .map(|a| a.name.as_ref().unwrap_or(&a.domain).as_str())
                     .collect();
+                if known.is_empty() {
+                    let message = "account: the configuration has no [[account]]";
+                    return Err(Failure::new(FailureKind::Usage, message));
+                }
                 let message = format!(
                     "account: there is no account {name:?} (there are: {})",
                     known.join(", ")
