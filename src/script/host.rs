@@ -310,7 +310,8 @@ impl Host {
     pub(super) fn report(&self, what: &str, problem: &Problem) {
         self.errors.set(self.errors.get() + 1);
         let script = &*self.name;
-        tracing::error!(script, "{what}: {}{}", problem.message, problem.trace_lines());
+        // The script stands in front: behind a traceback nobody would find it.
+        tracing::error!("script {script}: {what}: {}{}", problem.message, problem.trace_lines());
         if let Ok(mut status) = self.status.lock() {
             status.errors += 1;
             status.last_error = Some(problem.clone());
@@ -349,7 +350,7 @@ fn describe(value: Value, shown: Option<String>) -> String {
 }
 
 /// Shows a table that was raised as an error by its plain fields.
-fn fields(table: &Table) -> String {
+pub(super) fn fields(table: &Table) -> String {
     let mut shown: Vec<String> = table
         .pairs::<String, Value>()
         .filter_map(|pair| pair.ok())

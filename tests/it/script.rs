@@ -288,3 +288,33 @@ fn tasks_are_counted_and_limited() {
     );
     stage.loaded().expect("all of it holds");
 }
+
+#[test]
+fn a_name_a_library_does_not_have_is_raised_with_a_suggestion() {
+    for (call, expected) in [
+        ("pua.publsh {}", "pua: unknown name 'publsh' (did you mean 'publish'?)"),
+        ("timer.evry(1, print)", "timer: unknown name 'evry' (did you mean 'every'?)"),
+        ("local f = log.wran", "log: unknown name 'wran' (did you mean 'warn'?)"),
+    ] {
+        let problem = Stage::run(call).loaded().expect_err(call);
+        assert!(problem.message.ends_with(&format!("test.lua:1: {expected}")), "{problem}");
+    }
+    Stage::run("assert(rawget(pua, 'subscribe') == nil)").loaded().expect("asking is allowed");
+}
+
+#[test]
+fn a_path_of_a_relative_configuration_starts_there() {
+    let source =
+        "local cfg = config.schema { box = 'path' } assert(cfg.box == config.expected, cfg.box)";
+    let expected = std::env::current_dir().expect("a folder").join("box");
+    let config = format!("box = 'box'\nexpected = {:?}", expected.display().to_string());
+    let config = config.parse().expect("TOML");
+    let mut stage = Stage::set(
+        &source.replace("{ box = 'path' }", "{ box = 'path', expected = 'string' }"),
+        |spec| {
+            spec.config = config;
+            spec.config_dir = "".into();
+        },
+    );
+    stage.loaded().expect("absolute");
+}

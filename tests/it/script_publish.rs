@@ -430,3 +430,22 @@ fn a_refused_call_that_nobody_waits_for_leaves_a_line_in_the_log_and_nothing_els
     }
     stage.loaded().expect("keys that are not there use up no limit");
 }
+
+#[test]
+fn a_removal_that_was_refused_for_good_uses_up_no_limit() {
+    let mut stage = Stage::set(
+        r#"
+        local pub = assert(pua.publish { presentity_uri = "sip:a@example.com", event = "presence", body = "x" })
+        local ok, err = pub:remove()
+        assert(not ok and err.retrying == false)
+        assert(pua.publish { presentity_uri = "sip:b@example.com", event = "presence", body = "x" })
+        "#,
+        |spec| spec.limits.publications = 1,
+    );
+    stage.granted();
+    let (_, reply) = stage.command();
+    let refused = Failure { status: Some(403), ..Failure::new(FailureKind::Sip, "403 Forbidden") };
+    let _ = reply.send(Reply::Publication(Err(refused)));
+    stage.granted();
+    stage.loaded().expect("there is room again");
+}

@@ -163,7 +163,9 @@ impl Kind {
                 .map(|duration| Value::Number(duration.as_secs_f64()))
                 .map_err(|why| why.to_string()),
             (Self::Path, Value::String(text)) => {
+                // Relative to the configuration, whose own path may be relative to here.
                 let path = host.config_dir.join(text.to_string_lossy());
+                let path = std::path::absolute(path).map_err(|error| error.to_string())?;
                 let path = lua.create_string(path.to_string_lossy().as_bytes());
                 path.map(Value::String).map_err(|error| error.to_string())
             }

@@ -4,7 +4,11 @@ use std::{fmt::Write as _, rc::Rc};
 
 use mlua::{Function, Lua, MultiValue, Table, Value};
 
-use super::{super::host::Host, Fault, bind, options::shown};
+use super::{
+    super::host::{Host, fields},
+    Fault, bind,
+    options::shown,
+};
 
 /// Builds the table.
 pub(super) fn table(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
@@ -83,13 +87,15 @@ fn text(value: &Value) -> String {
 }
 
 /// Shows fields as ` name=value`, sorted by name; texts with blanks are quoted.
-fn fields_of(fields: &Table) -> mlua::Result<String> {
+fn fields_of(given: &Table) -> mlua::Result<String> {
     let mut rows = Vec::new();
-    for pair in fields.pairs::<Value, Value>() {
+    for pair in given.pairs::<Value, Value>() {
         let (name, value) = pair?;
-        let shown = text(&value);
-        let quoted = matches!(value, Value::String(_))
-            && (shown.is_empty() || shown.contains([' ', '"', '\n']));
+        let shown = match (&value, text(&value)) {
+            (Value::Table(table), shown) if shown.starts_with("table: ") => fields(table),
+            (_, shown) => shown,
+        };
+        let quoted = shown.is_empty() || shown.contains([' ', '"', '\n']);
         rows.push((text(&name), if quoted { format!("{shown:?}") } else { shown }));
     }
     rows.sort();

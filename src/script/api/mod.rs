@@ -36,10 +36,32 @@ pub(super) fn install(lua: &Lua, host: &Rc<Host>) -> mlua::Result<()> {
         ("config", config::table(lua, host)?),
         ("sys", sys::table(lua, host)?),
     ] {
+        if name != "config" {
+            refuse_unknown(lua, host, name, &table)?;
+        }
         globals.set(name, read_only(table))?;
     }
     globals.set("sleep", task::sleep(lua, host)?)?;
     globals.set("print", log::print(lua, host)?)
+}
+
+/// Lets a name that a library does not have raise on the line that used it: Luau itself only says
+/// that a nil value was called.
+fn refuse_unknown(lua: &Lua, host: &Host, library: &str, table: &Table) -> mlua::Result<()> {
+    let known: Vec<String> =
+        table.pairs::<String, Value>().map(|pair| Ok(pair?.0)).collect::<mlua::Result<_>>()?;
+    let library = library.to_owned();
+    let meta = lua.create_table()?;
+    meta.set(
+        "__index",
+        bind(lua, host, move |_, args| {
+            let name = options::shown(args.get(1).unwrap_or(&Value::Nil)).replace('"', "");
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            Err::<(), _>(Fault::Misuse(options::unknown(&library, "name", &name, &known)))
+        })?,
+    )?;
+    meta.set("__metatable", false)?;
+    table.set_metatable(Some(meta))
 }
 
 /// Why a binding does not return what was asked for.

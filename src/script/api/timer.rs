@@ -29,6 +29,8 @@ pub(in crate::script) struct Timer {
     runs: Cell<u64>,
     /// Firings that did not lead to a run, since the last one that did.
     missed: Cell<u64>,
+    /// Whether the log has said that runs take too long.
+    warned: Cell<bool>,
 }
 
 /// One firing, as the handler sees it.
@@ -140,6 +142,14 @@ impl Timer {
             self.missed.set(0);
         } else {
             self.missed.set(self.missed.get() + firing.missed + 1);
+            if let Some(interval) = self.interval.filter(|_| !self.warned.replace(true)) {
+                let script = &*host.name;
+                let name = self.name.as_deref().unwrap_or("without a name");
+                tracing::warn!(
+                    script,
+                    "timer {name}: a run takes longer than its interval of {interval:?}; firings are skipped meanwhile (t.missed counts them)"
+                );
+            }
         }
     }
 }
@@ -192,6 +202,7 @@ impl Call {
             handler: Rc::new(handler.with_timeout(timeout)),
             runs: Cell::new(0),
             missed: Cell::new(0),
+            warned: Cell::new(false),
         });
         let id = host.schedule.borrow_mut().add(Instant::now() + first, interval);
         host.timers.borrow_mut().insert(id, timer.clone());

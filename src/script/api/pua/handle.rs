@@ -6,7 +6,7 @@ use mlua::{AnyUserData, Lua, MetaMethod, MultiValue, Table, UserData, UserDataMe
 
 use super::{
     super::{super::host::Host, Fault, bind_async, failed, method, options::own},
-    Call, Entry, answer, closed,
+    Call, Entry, Sent, answer, closed,
 };
 use crate::command::{Command, EntityTag, Key, PublicationInfo, PublicationState, Publish, Reply};
 
@@ -84,7 +84,8 @@ pub(super) fn methods(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
                     return Ok(failed(&lua, &host, op, &failure)?);
                 }
                 let reply = host.core.call(command).await.unwrap_or_else(|_| closed());
-                entry.note(&host, &key, None, &reply);
+                let sent = Sent { document: None, is_removal: name == "remove" };
+                entry.note(&host, &key, sent, &reply);
                 answer(&lua, &host, op, handle, reply)
             })?,
         )?;

@@ -132,11 +132,11 @@ impl Entry {
         Ok(())
     }
 
-    /// Takes the core's word on a call that carried a document of this length, if any.
-    fn note(&self, host: &Host, key: &Key, document: Option<usize>, reply: &Reply) {
+    /// Takes the core's word on a call.
+    fn note(&self, host: &Host, key: &Key, sent: Sent, reply: &Reply) {
         host.calls.set(host.calls.get().saturating_sub(1));
         self.calls.set(self.calls.get().saturating_sub(1));
-        if let Some(length) = document {
+        if let Some(length) = sent.document {
             let replaced = self.kept.replace(length);
             host.documents.set(host.documents.get().saturating_sub(replaced));
         }
@@ -158,7 +158,8 @@ impl Entry {
                 | FailureKind::Refused
                 | FailureKind::Tls
                 | FailureKind::Io => {
-                    self.is_known.set(true);
+                    // What a removal could not take away nobody keeps up any more.
+                    self.is_known.set(!sent.is_removal || failure.retrying);
                     if let Some(status) = failure.status {
                         let mut live = self.live.borrow_mut();
                         live.status = Some(status);
@@ -170,6 +171,14 @@ impl Entry {
         }
         self.forget(host, key);
     }
+}
+
+/// What the script's side must know of a call when its answer comes.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    /// Bytes of the document it carried, if any.
+    document: Option<usize>,
+    is_removal: bool,
 }
 
 /// The fields of a Publication: the last word of the server.
@@ -241,13 +250,13 @@ impl Call {
         let handle = lua.create_userdata(begun.handle(host, methods))?;
         let host = host.clone();
         spawn_local(async move {
-            let Begun { key, entry, reply, document, .. } = begun;
+            let Begun { key, entry, reply, sent, .. } = begun;
             let reply = reply.await.unwrap_or_else(|_| closed());
             if let Reply::Publication(Err(failure)) = &reply {
                 let script = &*host.name;
                 tracing::warn!(script, "{op}: {failure}");
             }
-            entry.note(&host, &key, document, &reply);
+            entry.note(&host, &key, sent, &reply);
         });
         Ok((Value::UserData(handle), Value::Nil))
     }
@@ -259,9 +268,12 @@ impl Call {
             host.warn_keep();
         }
         let key = self.publish.key();
-        let document = self.publish.document.as_ref().map(|document| document.body.len());
+        let sent = Sent {
+            document: self.publish.document.as_ref().map(|document| document.body.len()),
+            is_removal: self.publish.expires.is_zero(),
+        };
         let entry = host.publication(&key)?;
-        if let Err(failure) = entry.begin(host, document) {
+        if let Err(failure) = entry.begin(host, sent.document) {
             entry.forget(host, &key);
             return Err(failure);
         }
@@ -275,7 +287,7 @@ impl Call {
         let reply = host.core.send(Command::Publish(self.publish));
         let reply =
             reply.map_err(|closed| Failure::new(FailureKind::Closed, closed.to_string()))?;
-        Ok(Begun { key, entry, template, document, reply })
+        Ok(Begun { key, entry, template, sent, reply })
     }
 }
 
@@ -284,8 +296,7 @@ struct Begun {
     key: Key,
     entry: Rc<Entry>,
     template: Publish,
-    /// Bytes of the document it carries.
-    document: Option<usize>,
+    sent: Sent,
     reply: oneshot::Receiver<Reply>,
 }
 
@@ -308,7 +319,7 @@ impl Begun {
         handle: AnyUserData,
     ) -> Result<(Value, Value), Fault> {
         let reply = self.reply.await.unwrap_or_else(|_| closed());
-        self.entry.note(host, &self.key, self.document, &reply);
+        self.entry.note(host, &self.key, self.sent, &reply);
         answer(lua, host, op, handle, reply)
     }
 }
