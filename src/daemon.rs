@@ -12,7 +12,7 @@ use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, fmt::format::Writer, fmt::time::FormatTime};
 
 use crate::{
-    command::{Command, Reply},
+    command::{Command, Reply, closest},
     config::Config,
     driver::{self, Running, Settings, StartError},
     net::Listen,
@@ -56,6 +56,15 @@ pub struct Log(
 pub fn start_log(level: &str) -> Result<Log, String> {
     let usual = || format!("warn,puad={level}");
     let wanted = std::env::var("PUAD_LOG").ok().filter(|wanted| !wanted.is_empty());
+    // A word alone is a level; the filter would take a mistyped one for a module, and say nothing.
+    for word in wanted.iter().flat_map(|wanted| wanted.split(',')).map(str::trim) {
+        if !word.contains(['=', ':', '[']) && !LEVELS.contains(&word.to_ascii_lowercase().as_str())
+        {
+            let meant = closest(word, LEVELS.iter().copied());
+            let meant = meant.map_or(String::new(), |meant| format!(" (did you mean {meant:?}?)"));
+            return Err(format!("PUAD_LOG: {word:?} is not one of {}{meant}", LEVELS.join(", ")));
+        }
+    }
     let filter = EnvFilter::try_new(wanted.unwrap_or_else(usual)).map_err(|error| {
         format!(
             "PUAD_LOG: {error}; write a level such as \"debug\", or \"warn,puad::driver=trace\""
@@ -132,9 +141,10 @@ async fn serve(config: Config, by_hand: bool) -> Result<End, StartError> {
             STOP_LIMIT.as_secs()
         ),
     }
+    let stopping_since = Instant::now();
     Ok(tokio::select! {
         () = stop(scripts, running) => end.unwrap_or(End::Stopped),
-        again = signals.next() => {
+        again = signals.next_after(stopping_since + SAME_SIGNAL) => {
             tracing::warn!("stopped at once; what is published runs out at the server");
             End::AtOnce(again)
         }
@@ -200,6 +210,16 @@ impl Signals {
         })
     }
 
+    /// Returns the next signal that asks for an end and does not come before `from`.
+    async fn next_after(&mut self, from: Instant) -> Stop {
+        loop {
+            let stop = self.next().await;
+            if Instant::now() >= from {
+                return stop;
+            }
+        }
+    }
+
     /// Returns the next signal that asks for an end.
     async fn next(&mut self) -> Stop {
         loop {
@@ -223,7 +243,10 @@ impl FormatTime for LocalTime {
     }
 }
 
+const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 /// Lines that wait for a slow reader; what comes beyond them is lost.
 const LOG_LINES: usize = 8192;
+/// Signals this close together are one wish: `timeout` and terminals send to a process and its group.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
 /// How long an orderly stop may take.
 const STOP_LIMIT: Duration = Duration::from_secs(5);

@@ -21,7 +21,7 @@ Examples:
   puad check cpu.lua --set cpu.uri=sip:web1@example.com
 
 Each script is compiled and run to the end of its top level; what it publishes is granted and goes
-nowhere, and each of its timers is fired once. Exit code 0, or 78 when something is wrong.")]
+nowhere, and each of its timers is fired once; handlers of watches are not run. Exit code 0, or 78 when something is wrong.")]
 pub(super) struct Args {
     #[command(flatten)]
     sources: Sources,

@@ -98,6 +98,25 @@ pub(super) fn run(args: Args) -> Result<u8, Ended> {
     let publish = args.publish()?;
     let outcome = send(publish, Settings { sip: config.sip, listen })?;
     match outcome {
+        // Whatever ended there, this request did not end it.
+        Ok(published) if published.status == Some(412) => {
+            let reason = published.reason.as_deref().unwrap_or_default();
+            let failure = Failure {
+                status: Some(412),
+                reason: published.reason.clone(),
+                ..Failure::new(
+                    FailureKind::Sip,
+                    format!(
+                        "412 {reason}: the server has no state with this entity-tag; it ran out, was removed, or goes by a newer tag"
+                    ),
+                )
+            };
+            if json {
+                print(&json_of_failure(&failure))?;
+                return Ok(exit::REFUSED);
+            }
+            Err(Ended::new(exit::REFUSED, failure))
+        }
         Ok(published) => {
             print(&if json { json_of(&published) } else { text_of(&published) })?;
             Ok(exit::OK)
@@ -207,8 +226,7 @@ fn text_of(published: &Published) -> String {
     let status = published.status.map(|code| code.to_string()).unwrap_or_default();
     let mut line = format!("{status} {}", published.reason.as_deref().unwrap_or_default());
     if published.state == PublicationState::Removed {
-        let is_gone = published.status.is_some_and(|code| code >= 300);
-        line.push_str(if is_gone { ", it was gone already" } else { ", removed" });
+        line.push_str(", removed");
         return one_line(&line);
     }
     match &published.entity_tag {

@@ -14,7 +14,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
+};
 
 use crate::{
     agent::{self, Server},
@@ -54,6 +57,8 @@ async fn show(limit: Option<Duration>) -> Result<()> {
     })?;
     let scripts = Scripts::start(scripts(folder.path()), &running.handle);
     let mut view = View::start(agent.local_addr(), mailbox.path())?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("signals")?;
+    let mut terminate = signal(SignalKind::terminate()).context("signals")?;
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let ends_at = limit.map(|limit| Instant::now() + limit);
@@ -69,10 +74,8 @@ async fn show(limit: Option<Duration>) -> Result<()> {
                 view.draw(&list(&running.handle).await, &counters)?;
             }
             () = end(ends_at) => break,
-            result = tokio::signal::ctrl_c() => {
-                result.context("Ctrl-C cannot be waited for")?;
-                break;
-            }
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
         }
     }
     scripts.stop(STOP).await;

@@ -55,16 +55,11 @@ impl View {
     }
 
     fn draw_table(&mut self, infos: &[PublicationInfo], counters: &Counters) -> io::Result<()> {
-        let mut rows = vec![row("KEY", "STATE", "ETAG", "EXPIRES", "DOCUMENT")];
+        let mut rows = vec![row("KEY", "STATE", "EXPIRES", "DOCUMENT", "ETAG")];
         for info in infos {
             let expires = expires_in(info).map_or("-".into(), |left| format!("{left:.0} s"));
-            rows.push(row(
-                info.key.as_str(),
-                info.state.as_str(),
-                tag(info),
-                &expires,
-                &note(info),
-            ));
+            let key = info.key.as_str().trim_end_matches(" default");
+            rows.push(row(key, info.state.as_str(), &expires, &note(info), tag(info)));
         }
         rows.push(String::new());
         rows.push(seen(counters));
@@ -113,8 +108,9 @@ impl View {
     }
 }
 
-fn row(key: &str, state: &str, tag: &str, expires: &str, document: &str) -> String {
-    format!("{key:<52} {state:<10} {tag:<18} {expires:<8} {document}")
+/// One line of the table; what moves stands where a narrow terminal still shows it.
+fn row(key: &str, state: &str, expires: &str, document: &str, tag: &str) -> String {
+    format!("{key:<40} {state:<9} {expires:<7} {document:<21} {tag}")
 }
 
 fn seen(counters: &Counters) -> String {
@@ -151,7 +147,7 @@ fn summary(document: &Document) -> String {
         Some(counts) => {
             let (new, old) = counts.split_once('/').unwrap_or((counts, "0"));
             let lamp = if text.starts_with("Messages-Waiting: yes") { "on" } else { "off" };
-            format!("lamp {lamp}, {new} new and {old} old")
+            format!("lamp {lamp}, {new} new, {old} old")
         }
         None => format!("{} bytes of {}", document.body.len(), document.content_type),
     }
@@ -189,7 +185,7 @@ mod tests {
             "50% & more"
         );
         let lamp = "Messages-Waiting: yes\r\nVoice-Message: 2/1\r\n";
-        assert_eq!(told("application/simple-message-summary", lamp), "lamp on, 2 new and 1 old");
+        assert_eq!(told("application/simple-message-summary", lamp), "lamp on, 2 new, 1 old");
         assert_eq!(told("text/plain", "hello"), "5 bytes of text/plain");
     }
 }

@@ -203,6 +203,10 @@ fn a_second_signal_ends_at_once() {
         server.received(LONG).expect("a PUBLISH");
         daemon.signal(rustix::process::Signal::TERM);
         daemon.wait_for("stopping within 5 s");
+        // One that follows at once is the same wish: `timeout` signals a process and its group.
+        daemon.signal(again);
+        std::thread::sleep(Duration::from_millis(600));
+        assert_eq!(daemon.poll(), None, "it stops in order");
         daemon.signal(again);
         assert_eq!(daemon.code(), Some(code));
     }
@@ -224,6 +228,13 @@ fn the_environment_names_the_configuration_and_what_is_logged() {
         (output.status.code(), text(&output.stderr))
     };
     assert!(log("info").1.contains("listening on udp:127.0.0.1:"));
+    let (code, told) = log("debg");
+    assert_eq!(code, Some(78));
+    assert!(
+        told.contains("PUAD_LOG: \"debg\" is not one of")
+            && told.contains("did you mean \"debug\"?"),
+        "{told}"
+    );
     assert_eq!(log("off"), (Some(78), String::new()));
     assert!(log("==").1.starts_with("puad: PUAD_LOG: "));
 }
@@ -308,7 +319,7 @@ fn publish_refuses_what_makes_no_sense() {
         (&["--body", "x", "--etag", "a b"], "is not an entity-tag"),
         (&["--body", "x", "--header", "Via: x"], "Via is set by puad itself"),
         (&["--body", "x", "--header", "A: b\r\nC: d"], "the value of A holds a line break"),
-        (&["--body", "x", "--account", "none"], "there is no account \"none\""),
+        (&["--body", "x", "--account", "none"], "the configuration has no [[account]]"),
         (&["--body", "x", "--exprise", "1"], "--exprise"),
         (&["--content-type", "a/b", "--etag", "a"], "there is no body"),
     ] {
@@ -453,6 +464,11 @@ impl Daemon {
         rustix::process::kill_process(pid, signal).expect("it runs");
     }
 
+    /// Returns its exit code if it has ended.
+    fn poll(&mut self) -> Option<i32> {
+        self.child.try_wait().expect("a child")?.code()
+    }
+
     /// Waits for its end.
     fn code(&mut self) -> Option<i32> {
         let deadline = Instant::now() + LONG;
@@ -523,4 +539,17 @@ impl Server {
     fn received(&self, patience: Duration) -> Option<Sip> {
         self.requests.recv_timeout(patience).ok()
     }
+}
+
+#[test]
+fn a_removal_of_an_outdated_tag_is_not_called_done() {
+    let server = Server::start(|_, request| Some(request.answer(412).bytes()));
+    let folder = Folder::new(&[]);
+    let output = folder.publish(&server, &["--expires", "0", "--etag", "old"]);
+    assert_eq!(output.status.code(), Some(69), "{output:?}");
+    assert!(text(&output.stderr).contains("goes by a newer tag"), "{output:?}");
+    let output = folder.publish(&server, &["--expires", "0", "--etag", "old", "--json"]);
+    assert_eq!(output.status.code(), Some(69), "{output:?}");
+    assert!(text(&output.stdout).contains("\"status\":412"), "{output:?}");
+    assert!(text(&output.stdout).contains("\"error\""), "{output:?}");
 }
