@@ -48,8 +48,7 @@ fn main() -> Result<()> {
         }
         None => println!("SIPp is not installed; not measured"),
     }
-    spread::print();
-    Ok(())
+    spread::print()
 }
 
 /// A document of about 400 bytes, another for each user.

@@ -61,6 +61,11 @@ impl Drop for Daemon {
     }
 }
 
+/// Returns the resident bytes of this process.
+pub(crate) fn resident() -> Result<u64> {
+    Ok(Process::myself()?.stat()?.rss * procfs::page_size())
+}
+
 /// A process and its children.
 fn family(first: &Process) -> Result<Vec<Process>> {
     let mut all = vec![Process::new(first.pid())?];

@@ -11,11 +11,13 @@ use puad::{
     },
 };
 
+use crate::process;
+
 const PUBLICATIONS: u64 = 100_000;
 const GRANT: u64 = 3600;
 
-/// Computes and prints highest second against mean.
-pub(crate) fn print() {
+/// Computes and prints highest second against mean, and what each publication takes in the core.
+pub(crate) fn print() -> anyhow::Result<()> {
     let mut refreshes = vec![0u32; GRANT as usize + 1];
     let start = Instant::now();
     let config = Config { outbound_proxy: vec![uri("sip:192.0.2.1;lr")], ..Config::default() };
@@ -26,6 +28,7 @@ pub(crate) fn print() {
     uac.handle_input(start, Input::FlowAccepted { flow, transport, local, remote: None });
     let event = EventType::parse("presence").expect("a package");
     let document = Document { content_type: "text/plain".into(), body: vec![b'x'; 400].into() };
+    let before = process::resident()?;
     for user in 0..PUBLICATIONS {
         let presentity = uri(&format!("sip:user{user}@bench.example"));
         let owner = Owner::Script("bench".into());
@@ -35,6 +38,7 @@ pub(crate) fn print() {
         uac.handle_input(start, Input::Command(Ticket(user), command));
         drain(&mut uac, start, &mut |_| {});
     }
+    let each = process::resident()?.saturating_sub(before) / PUBLICATIONS;
     let initial = Instant::now();
     let mut now = start;
     while let Some(deadline) = next(&mut uac, now, &mut |at| {
@@ -59,6 +63,8 @@ pub(crate) fn print() {
         "  core CPU           {:.3} s per 10,000 refreshes",
         initial.elapsed().as_secs_f64() * 10_000.0 / f64::from(total.max(1))
     );
+    println!("  memory in the core {each} bytes each, beside the document");
+    Ok(())
 }
 
 fn next(uac: &mut Uac, now: Instant, refreshed: &mut impl FnMut(Instant)) -> Option<Instant> {
