@@ -8,7 +8,7 @@ use super::{Ended, exit, print, start_log};
 use crate::{
     command::{
         Command, Document, EntityTag, EventType, ExtraHeaders, Failure, FailureKind, Owner,
-        PublicationState, Publish, Published, Reply, parse_duration,
+        PublicationState, Publish, Published, Reply, parse_duration, whole_seconds,
     },
     config::{self, Wanted, parse_proxy},
     driver::{self, Settings},
@@ -330,11 +330,6 @@ fn parse_type(text: &str) -> Result<String, String> {
 fn parse_header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(':').ok_or("write 'Name: value'")?;
     Ok((name.trim_end().into(), value.trim().into()))
-}
-
-/// A part of a second counts as a whole one: the header knows no less.
-fn whole_seconds(duration: Duration) -> Duration {
-    Duration::from_secs(duration.as_secs() + u64::from(duration.subsec_nanos() > 0))
 }
 
 #[cfg(test)]

@@ -45,6 +45,12 @@ pub fn duration_of(seconds: f64) -> Result<Duration, DurationError> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
+/// Returns a span as headers count it, in whole seconds; what is left of one counts as one, so that
+/// nothing but zero becomes zero.
+pub fn whole_seconds(span: Duration) -> Duration {
+    Duration::from_secs(span.as_secs() + u64::from(span.subsec_nanos() > 0))
+}
+
 /// What is no duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(

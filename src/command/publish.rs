@@ -5,7 +5,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use super::ExtraHeaders;
-use crate::sip::message::{Uri, is_token, mask::without_passwords, value::end_of_quoted};
+use crate::sip::message::{
+    Uri, is_token,
+    mask::without_passwords,
+    value::{end_of_quoted, is_media_type},
+};
 
 /// The wanted state of one publication and how it is to be kept up.
 #[derive(Debug, Clone)]
@@ -149,14 +153,9 @@ impl fmt::Debug for Document {
 }
 
 impl Document {
-    /// Returns whether the content type is a media type, perhaps with parameters, on one line.
+    /// Returns whether the content type is a media type, perhaps with parameters.
     pub fn has_media_type(&self) -> bool {
-        let (media_type, _) = self.content_type.split_once(';').unwrap_or((&self.content_type, ""));
-        !self.content_type.chars().any(char::is_control)
-            && media_type
-                .trim_matches(' ')
-                .split_once('/')
-                .is_some_and(|(main, sub)| is_token(main.as_bytes()) && is_token(sub.as_bytes()))
+        is_media_type(&self.content_type)
     }
 }
 

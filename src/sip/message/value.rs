@@ -35,13 +35,14 @@ pub fn split_list(value: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Returns whether a text is `type/subtype`, with well-formed parameters if any (3261 §20.15).
+/// Returns whether a text is `type/subtype`, with well-formed parameters if any (3261 §20.15), on
+/// one line.
 pub fn is_media_type(text: &str) -> bool {
     let (types, params) = text.split_at(text.find(';').unwrap_or(text.len()));
     let is_type = types.split_once('/').is_some_and(|(kind, subtype)| {
         is_token(trim(kind).as_bytes()) && is_token(trim(subtype).as_bytes())
     });
-    is_type && Params::parse(params).is_ok()
+    is_type && !text.contains(char::is_control) && Params::parse(params).is_ok()
 }
 
 /// Parameters after a value: `;name=value;flag`.

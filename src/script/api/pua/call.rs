@@ -1,6 +1,6 @@
 //! Reading a call to publish: named options, or Kamailio's order of arguments.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use mlua::{MultiValue, Value};
@@ -15,7 +15,8 @@ use super::{
 };
 use crate::{
     command::{
-        Document, EntityTag, EventType, ExtraHeaders, Lifetime, OnStop, Owner, Publish, RefreshWith,
+        Document, EntityTag, EventType, ExtraHeaders, Lifetime, OnStop, Owner, Publish,
+        RefreshWith, whole_seconds,
     },
     sip::{
         self,
@@ -347,11 +348,6 @@ fn header_value(options: &Options, name: &str, value: &Value) -> Result<String, 
             format_args!("{name}: {} is neither a text nor a list of texts", shown(other)),
         )),
     }
-}
-
-/// Expires counts whole seconds; what is left of one counts as one, so that nothing but 0 removes.
-fn whole_seconds(expires: Duration) -> Duration {
-    Duration::from_secs(expires.as_secs() + u64::from(expires.subsec_nanos() > 0))
 }
 
 /// The first four name the publication and are fixed in a handle.
