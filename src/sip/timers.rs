@@ -1,4 +1,7 @@
-//! Deadlines of everything in the core: a heap of compact records.
+//! Deadlines of everything in the core: two heaps of compact records.
+//!
+//! Transactions come and go by the thousand a second while publications stay for an hour; in one
+//! heap each transaction would pay for the height of all publications.
 //!
 //! Owners keep their own deadlines; an entry only says when to look. An entry
 //! that has become too early is harmless: the owner finds nothing due and
@@ -21,10 +24,12 @@ pub(crate) enum Whom {
     Stop,
 }
 
-/// The heap.
+/// The heaps.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    heap: BinaryHeap<Reverse<Entry>>,
+    transactions: BinaryHeap<Reverse<Entry>>,
+    others: BinaryHeap<Reverse<Entry>>,
+    /// Orders entries of the same instant over both.
     entered: u64,
 }
 
@@ -52,24 +57,38 @@ impl Timers {
         }
         *scheduled = Some(at);
         self.entered += 1;
-        self.heap.push(Reverse(Entry { at, order: self.entered, whom, timer }));
+        let heap = match whom {
+            Whom::Client(_) | Whom::Server(_) => &mut self.transactions,
+            Whom::Flow(_) | Whom::Publication(_) | Whom::Stop => &mut self.others,
+        };
+        heap.push(Reverse(Entry { at, order: self.entered, whom, timer }));
     }
 
     /// Takes the next entry that is due.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(Instant, Whom)> {
-        if self.heap.peek()?.0.at > now {
+        let first = self.first()?;
+        if first.at > now {
             return None;
         }
-        self.heap.pop().map(|Reverse(entry)| (entry.at, entry.whom))
+        let heap = match first.whom {
+            Whom::Client(_) | Whom::Server(_) => &mut self.transactions,
+            Whom::Flow(_) | Whom::Publication(_) | Whom::Stop => &mut self.others,
+        };
+        heap.pop().map(|Reverse(entry)| (entry.at, entry.whom))
     }
 
     /// Returns whether there is an entry that is due.
     pub(crate) fn is_due(&self, now: Instant) -> bool {
-        self.heap.peek().is_some_and(|Reverse(entry)| entry.at <= now)
+        self.first().is_some_and(|entry| entry.at <= now)
     }
 
     /// Returns the earliest entry.
     pub(crate) fn next(&self) -> Option<Deadline> {
-        self.heap.peek().map(|Reverse(entry)| Deadline { at: entry.at, timer: entry.timer })
+        self.first().map(|entry| Deadline { at: entry.at, timer: entry.timer })
+    }
+
+    fn first(&self) -> Option<&Entry> {
+        let tops = [self.transactions.peek(), self.others.peek()];
+        tops.into_iter().flatten().map(|Reverse(entry)| entry).min()
     }
 }
