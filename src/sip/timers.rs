@@ -57,11 +57,8 @@ impl Timers {
         }
         *scheduled = Some(at);
         self.entered += 1;
-        let heap = match whom {
-            Whom::Client(_) | Whom::Server(_) => &mut self.transactions,
-            Whom::Flow(_) | Whom::Publication(_) | Whom::Stop => &mut self.others,
-        };
-        heap.push(Reverse(Entry { at, order: self.entered, whom, timer }));
+        let entry = Entry { at, order: self.entered, whom, timer };
+        self.heap(whom).push(Reverse(entry));
     }
 
     /// Takes the next entry that is due.
@@ -70,11 +67,8 @@ impl Timers {
         if first.at > now {
             return None;
         }
-        let heap = match first.whom {
-            Whom::Client(_) | Whom::Server(_) => &mut self.transactions,
-            Whom::Flow(_) | Whom::Publication(_) | Whom::Stop => &mut self.others,
-        };
-        heap.pop().map(|Reverse(entry)| (entry.at, entry.whom))
+        let whom = first.whom;
+        self.heap(whom).pop().map(|Reverse(entry)| (entry.at, entry.whom))
     }
 
     /// Returns whether there is an entry that is due.
@@ -85,6 +79,13 @@ impl Timers {
     /// Returns the earliest entry.
     pub(crate) fn next(&self) -> Option<Deadline> {
         self.first().map(|entry| Deadline { at: entry.at, timer: entry.timer })
+    }
+
+    fn heap(&mut self, whom: Whom) -> &mut BinaryHeap<Reverse<Entry>> {
+        match whom {
+            Whom::Client(_) | Whom::Server(_) => &mut self.transactions,
+            Whom::Flow(_) | Whom::Publication(_) | Whom::Stop => &mut self.others,
+        }
     }
 
     fn first(&self) -> Option<&Entry> {
