@@ -449,3 +449,28 @@ fn a_removal_that_was_refused_for_good_uses_up_no_limit() {
     stage.granted();
     stage.loaded().expect("there is room again");
 }
+
+#[test]
+fn a_call_whose_waiter_is_cancelled_uses_up_no_limit() {
+    let mut stage = Stage::set(
+        r#"
+        local function publish()
+            return pua.publish { presentity_uri = "sip:a@example.com", event = "presence", body = string.rep("x", 400) }
+        end
+        for _ = 1, 5 do
+            local waiter = task.spawn(publish)
+            sleep(0.02)
+            task.cancel(waiter)
+            sleep(0.01)
+        end
+        assert(publish())
+        "#,
+        |spec| {
+            spec.limits.publications = 2;
+            spec.limits.documents = 1000;
+        },
+    );
+    let _unanswered: Vec<_> = (0..5).map(|_| stage.publish()).collect();
+    stage.granted();
+    stage.loaded().expect("there is room");
+}

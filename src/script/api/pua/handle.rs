@@ -80,12 +80,13 @@ pub(super) fn methods(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
                     "refresh" => Command::Refresh { owner, key: key.clone(), timeout },
                     _ => Command::Remove { owner, key: key.clone(), timeout },
                 };
-                if let Err(failure) = entry.begin(&host, None) {
-                    return Ok(failed(&lua, &host, op, &failure)?);
-                }
-                let reply = host.core.call(command).await.unwrap_or_else(|_| closed());
                 let sent = Sent { document: None, is_removal: name == "remove" };
-                entry.note(&host, &key, sent, &reply);
+                let pending = match entry.begin(&host, &key, sent) {
+                    Ok(pending) => pending,
+                    Err(failure) => return Ok(failed(&lua, &host, op, &failure)?),
+                };
+                let reply = host.core.call(command).await.unwrap_or_else(|_| closed());
+                pending.settle(&reply);
                 answer(&lua, &host, op, handle, reply)
             })?,
         )?;

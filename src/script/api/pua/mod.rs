@@ -103,17 +103,17 @@ impl Entry {
         }
     }
 
-    /// Notes a call that carries a document of this length, if any.
+    /// Counts a call that is about to begin.
     ///
     /// # Errors
     /// When the script has too much under way already.
-    fn begin(&self, host: &Host, document: Option<usize>) -> Result<(), Failure> {
+    fn begin(self: &Rc<Self>, host: &Rc<Host>, key: &Key, sent: Sent) -> Result<Pending, Failure> {
         let limit = |message: String| Err(Failure::new(FailureKind::Limit, message));
         if host.calls.get() >= host.limits.publications {
             let most = host.limits.publications;
             return limit(format!("{most} calls are not answered yet (limits.publications)"));
         }
-        let length = document.unwrap_or(0);
+        let length = sent.document.unwrap_or(0);
         if length > LONGEST_DOCUMENT {
             return limit(format!(
                 "a document of {length} bytes is longer than the {LONGEST_DOCUMENT} a PUBLISH may carry"
@@ -129,17 +129,12 @@ impl Entry {
         self.calls.set(self.calls.get() + 1);
         // Until the answer both the old document and the new one may be held somewhere.
         host.documents.set(host.documents.get() + length);
-        Ok(())
+        let (host, entry, key) = (host.clone(), self.clone(), key.clone());
+        Ok(Pending { host, entry, key, sent, is_answered: false })
     }
 
     /// Takes the core's word on a call.
-    fn note(&self, host: &Host, key: &Key, sent: Sent, reply: &Reply) {
-        host.calls.set(host.calls.get().saturating_sub(1));
-        self.calls.set(self.calls.get().saturating_sub(1));
-        if let Some(length) = sent.document {
-            let replaced = self.kept.replace(length);
-            host.documents.set(host.documents.get().saturating_sub(replaced));
-        }
+    fn note(&self, sent: Sent, reply: &Reply) {
         match reply {
             Reply::Publication(Ok(published)) => {
                 self.is_known.set(published.state != PublicationState::Removed);
@@ -169,7 +164,40 @@ impl Entry {
             },
             Reply::Publications(_) | Reply::Stopped { .. } => {}
         }
-        self.forget(host, key);
+    }
+}
+
+/// A call the core has not answered yet. Whoever waits for the answer may be cancelled; the call
+/// counts no longer then, and the core has most likely taken it.
+struct Pending {
+    host: Rc<Host>,
+    entry: Rc<Entry>,
+    key: Key,
+    sent: Sent,
+    is_answered: bool,
+}
+
+impl Pending {
+    /// Takes the core's word.
+    fn settle(mut self, reply: &Reply) {
+        self.is_answered = true;
+        self.entry.note(self.sent, reply);
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        let Self { host, entry, key, sent, is_answered } = self;
+        if !*is_answered {
+            entry.is_known.set(true);
+        }
+        host.calls.set(host.calls.get() - 1);
+        entry.calls.set(entry.calls.get() - 1);
+        if let Some(length) = sent.document {
+            let replaced = entry.kept.replace(length);
+            host.documents.set(host.documents.get().saturating_sub(replaced));
+        }
+        entry.forget(host, key);
     }
 }
 
@@ -250,13 +278,13 @@ impl Call {
         let handle = lua.create_userdata(begun.handle(host, methods))?;
         let host = host.clone();
         spawn_local(async move {
-            let Begun { key, entry, reply, sent, .. } = begun;
+            let Begun { reply, pending, .. } = begun;
             let reply = reply.await.unwrap_or_else(|_| closed());
             if let Reply::Publication(Err(failure)) = &reply {
                 let script = &*host.name;
                 tracing::warn!(script, "{op}: {failure}");
             }
-            entry.note(&host, &key, sent, &reply);
+            pending.settle(&reply);
         });
         Ok((Value::UserData(handle), Value::Nil))
     }
@@ -273,10 +301,13 @@ impl Call {
             is_removal: self.publish.expires.is_zero(),
         };
         let entry = host.publication(&key)?;
-        if let Err(failure) = entry.begin(host, sent.document) {
-            entry.forget(host, &key);
-            return Err(failure);
-        }
+        let pending = match entry.begin(host, &key, sent) {
+            Ok(pending) => pending,
+            Err(failure) => {
+                entry.forget(host, &key);
+                return Err(failure);
+            }
+        };
         if let Some(function) = self.on_state {
             let what = format!("on_state of {key}");
             let handler = Serial::new(function, what, QUEUE, Full::DropOldest);
@@ -287,7 +318,7 @@ impl Call {
         let reply = host.core.send(Command::Publish(self.publish));
         let reply =
             reply.map_err(|closed| Failure::new(FailureKind::Closed, closed.to_string()))?;
-        Ok(Begun { key, entry, template, sent, reply })
+        Ok(Begun { key, entry, template, pending, reply })
     }
 }
 
@@ -296,7 +327,7 @@ struct Begun {
     key: Key,
     entry: Rc<Entry>,
     template: Publish,
-    sent: Sent,
+    pending: Pending,
     reply: oneshot::Receiver<Reply>,
 }
 
@@ -318,8 +349,9 @@ impl Begun {
         op: &str,
         handle: AnyUserData,
     ) -> Result<(Value, Value), Fault> {
-        let reply = self.reply.await.unwrap_or_else(|_| closed());
-        self.entry.note(host, &self.key, self.sent, &reply);
+        let Self { reply, pending, .. } = self;
+        let reply = reply.await.unwrap_or_else(|_| closed());
+        pending.settle(&reply);
         answer(lua, host, op, handle, reply)
     }
 }
