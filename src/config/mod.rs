@@ -152,7 +152,11 @@ fn read_root(
         }
     }
     sources.dir = script::read_dir(root.section("scripts"), folder);
-    sources.entries = root.sections("script").into_iter().filter_map(script::read_entry).collect();
+    sources.entries = root
+        .sections("script")
+        .into_iter()
+        .filter_map(|section| script::read_entry(section, folder))
+        .collect();
     if let Some(mut section) = root.section("log") {
         section.read("format", log_format);
         if let Some(level) = section.read("level", |value| value::choice(value, LEVELS)) {

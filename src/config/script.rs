@@ -9,11 +9,11 @@ use super::{
     Wanted,
     problem::Problem,
     read::{Reader, Section},
-    value::{count, duration, name, size},
+    value::{count, duration, list, name, size},
 };
 use crate::{
     command::closest,
-    script::{Limits, ScriptSpec},
+    script::{Limits, Permissions, ScriptSpec},
 };
 
 /// One `[[script]]`; the default stands for a script that no section speaks of.
@@ -24,6 +24,7 @@ pub(super) struct Entry {
     file: PathBuf,
     name: Option<String>,
     config: toml::Table,
+    allow: Permissions,
     limits: Limits,
 }
 
@@ -53,15 +54,33 @@ pub(super) fn read_dir(section: Option<Section<'_, '_>>, folder: &Path) -> Optio
 }
 
 /// Reads one `[[script]]`; nothing when it names no file.
-pub(super) fn read_entry(mut section: Section<'_, '_>) -> Option<Entry> {
+pub(super) fn read_entry(mut section: Section<'_, '_>, folder: &Path) -> Option<Entry> {
     let at = section.at;
     let file = section.need("file", "\"cpu.lua\"", name);
     let script_name = section.read("name", name);
     let config = section.table("config").unwrap_or_default();
     let limits = section.section("limits").map(read_limits).unwrap_or_default();
-    section.later(&["allow"]);
+    let allow = section.section("allow");
+    let allow = allow.map(|allow| read_allow(allow, folder)).unwrap_or_default();
     section.finish();
-    Some(Entry { at, file: file?.into(), name: script_name, config, limits })
+    Some(Entry { at, file: file?.into(), name: script_name, config, allow, limits })
+}
+
+fn read_allow(mut section: Section<'_, '_>, folder: &Path) -> Permissions {
+    let mut names = |key| section.read(key, |value| list(value, name)).unwrap_or_default();
+    let absolute = |root: String| {
+        let root = folder.join(root);
+        std::path::absolute(&root).unwrap_or(root)
+    };
+    let allow = Permissions {
+        fs: names("fs").into_iter().map(absolute).collect(),
+        exec: names("exec"),
+        http: names("http"),
+        imap: names("imap"),
+        kv: names("kv"),
+    };
+    section.finish();
+    allow
 }
 
 fn read_limits(mut section: Section<'_, '_>) -> Limits {
@@ -115,6 +134,7 @@ impl Sources {
                     config: entry.config,
                     config_dir: folder.into(),
                     lib_dirs: lib_dirs.clone(),
+                    allow: entry.allow,
                     limits: entry.limits,
                 }),
                 Err(problem) => reader.note_other(problem),

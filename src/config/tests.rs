@@ -215,7 +215,8 @@ fn settings_of_a_script_are_checked() {
         ("limits = 5", "limits: 5 is not a table"),
         ("config = 5", "[[script]]: config: 5 is not a table, such as { a = 1 }"),
         ("name = \"\"", "[[script]]: name: the text is empty"),
-        ("allow = { fs = [] }", "[[script]]: allow is not available in this version"),
+        ("allow = { http = 5 }", "allow: http: 5 is not a text"),
+        ("allow = { htp = \"a\" }", "allow: unknown key 'htp' (did you mean 'http'?)"),
     ] {
         let text = format!("[[script]]\nfile = \"a.lua\"\n{text}");
         let found = problems_with(&text, &[("a.lua", "")]);

@@ -24,7 +24,7 @@ use crate::{
     command::{Command, PublicationInfo, Reply},
     driver::{self, Handle},
     net::Listen,
-    script::{Limits, ScriptSpec, Scripts},
+    script::{Limits, Permissions, ScriptSpec, Scripts},
     sip::{self, message::Uri},
 };
 use mailbox::Mailbox;
@@ -120,6 +120,7 @@ fn scripts(folder: &Path) -> Vec<ScriptSpec> {
         config,
         config_dir: folder.into(),
         lib_dirs: Vec::new(),
+        allow: Permissions::default(),
         limits: Limits::default(),
     };
     vec![

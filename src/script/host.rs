@@ -15,6 +15,8 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::{
     Problem, Status, api,
     budget::Budget,
+    commons::Commons,
+    permissions::Permissions,
     schedule::{Schedule, TimerId},
     vm::plain,
     watch::{Hub, WatchId},
@@ -69,8 +71,12 @@ pub(super) struct Host {
     /// Paths in the configuration are relative to this folder.
     pub(super) config_dir: PathBuf,
     pub(super) limits: Limits,
+    #[allow(dead_code, reason = "asked by libraries to come")]
+    pub(super) allow: Permissions,
     pub(super) module_dirs: Vec<PathBuf>,
     pub(super) hub: Hub,
+    #[allow(dead_code, reason = "used by libraries to come")]
+    pub(super) commons: Arc<Commons>,
     pub(super) mail: mpsc::UnboundedSender<Mail>,
     pub(super) schedule: RefCell<Schedule>,
     /// Wakes the timer loop when an earlier firing was entered.
@@ -122,8 +128,10 @@ pub(super) struct Parts {
     pub(super) config: toml::Table,
     pub(super) config_dir: PathBuf,
     pub(super) limits: Limits,
+    pub(super) allow: Permissions,
     pub(super) module_dirs: Vec<PathBuf>,
     pub(super) hub: Hub,
+    pub(super) commons: Arc<Commons>,
     pub(super) mail: mpsc::UnboundedSender<Mail>,
     pub(super) status: Arc<Mutex<Status>>,
 }
@@ -137,8 +145,10 @@ impl Host {
             config: parts.config,
             config_dir: parts.config_dir,
             limits: parts.limits,
+            allow: parts.allow,
             module_dirs: parts.module_dirs,
             hub: parts.hub,
+            commons: parts.commons,
             mail: parts.mail,
             schedule: RefCell::default(),
             schedule_changed: Notify::new(),

@@ -5,7 +5,9 @@
 
 mod api;
 mod budget;
+mod commons;
 mod host;
+mod permissions;
 mod schedule;
 mod serial;
 mod settle;
@@ -24,6 +26,9 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use host::Limits;
 use host::Mail;
+pub use permissions::Permissions;
+
+use commons::Commons;
 
 use crate::driver;
 
@@ -42,6 +47,8 @@ pub struct ScriptSpec {
     pub config_dir: PathBuf,
     /// Where `require` looks after the script's own folder.
     pub lib_dirs: Vec<PathBuf>,
+    /// What it may reach outside.
+    pub allow: Permissions,
     /// Limits.
     pub limits: Limits,
 }
@@ -123,8 +130,9 @@ impl Scripts {
     /// failed; the others run.
     pub fn start(specs: Vec<ScriptSpec>, core: &driver::Handle) -> Self {
         let hub = watch::Hub::start();
-        let scripts =
-            specs.into_iter().map(|spec| Script::start(spec, core.clone(), hub.clone())).collect();
+        let commons = Arc::new(Commons::default());
+        let start = |spec| Script::start(spec, core.clone(), hub.clone(), commons.clone());
+        let scripts = specs.into_iter().map(start).collect();
         Self { scripts, hub }
     }
 
@@ -195,7 +203,12 @@ impl Scripts {
 }
 
 impl Script {
-    fn start(spec: ScriptSpec, core: driver::Handle, hub: watch::Hub) -> Self {
+    fn start(
+        spec: ScriptSpec,
+        core: driver::Handle,
+        hub: watch::Hub,
+        commons: Arc<Commons>,
+    ) -> Self {
         let name = spec.name.clone();
         let status = Arc::new(Mutex::new(Status::default()));
         let (mail, inbox) = mpsc::unbounded_channel();
@@ -204,6 +217,7 @@ impl Script {
             spec,
             core,
             hub,
+            commons,
             mail: mail.clone(),
             inbox,
             status: status.clone(),

@@ -15,6 +15,7 @@ use tokio::{
 
 use super::{
     Problem, ScriptSpec, ScriptState, Status, api,
+    commons::Commons,
     host::{Host, Mail, Parts},
     vm::{self, plain},
     watch::Hub,
@@ -26,6 +27,7 @@ pub(super) struct Setup {
     pub(super) spec: ScriptSpec,
     pub(super) core: driver::Handle,
     pub(super) hub: Hub,
+    pub(super) commons: Arc<Commons>,
     pub(super) mail: mpsc::UnboundedSender<Mail>,
     pub(super) inbox: mpsc::UnboundedReceiver<Mail>,
     pub(super) status: Arc<Mutex<Status>>,
@@ -45,7 +47,7 @@ pub(super) fn run(setup: Setup) {
 }
 
 async fn serve(setup: Setup) {
-    let Setup { spec, core, hub, mail, mut inbox, status, loaded } = setup;
+    let Setup { spec, core, hub, commons, mail, mut inbox, status, loaded } = setup;
     let own_folder = spec.path.parent().unwrap_or(Path::new(".")).to_owned();
     let mut module_dirs = vec![own_folder.clone(), own_folder.join("lib")];
     module_dirs.extend(spec.lib_dirs);
@@ -56,8 +58,10 @@ async fn serve(setup: Setup) {
         config: spec.config,
         config_dir: spec.config_dir,
         limits: spec.limits,
+        allow: spec.allow,
         module_dirs,
         hub,
+        commons,
         mail,
         status: status.clone(),
     });

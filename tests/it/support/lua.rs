@@ -13,7 +13,7 @@ use puad::{
         Published, Reply,
     },
     driver::{self, Envelope, Inbox},
-    script::{Limits, Problem, ScriptSpec, ScriptState, Scripts, Status},
+    script::{Limits, Permissions, Problem, ScriptSpec, ScriptState, Scripts, Status},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -55,6 +55,7 @@ impl Stage {
             config: toml::Table::new(),
             config_dir: folder.path().into(),
             lib_dirs: Vec::new(),
+            allow: Permissions::default(),
             limits: Limits::default(),
         };
         change(&mut spec);

@@ -1,0 +1,7 @@
+//! What scripts have in common and what outlives one version of a script.
+//!
+//! Made once for a set of scripts, before the first of them starts.
+
+/// Shared by every script, from whichever thread.
+#[derive(Debug, Default)]
+pub(super) struct Commons {}

@@ -1,0 +1,20 @@
+//! What a script may reach outside of itself: nothing that its operator has not named.
+//!
+//! Read from `allow` of its `[[script]]` section; asked by the libraries that reach out.
+
+use std::path::PathBuf;
+
+/// The permissions of one script; by default there are none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Permissions {
+    /// Folders and files, absolute, below which `fs` may read and write.
+    pub fs: Vec<PathBuf>,
+    /// Programs that `exec` may run: a name looked for in `PATH`, or an absolute path.
+    pub exec: Vec<String>,
+    /// Hosts that `http` may ask: a name, `*.example.com`, or either with `:port`.
+    pub http: Vec<String>,
+    /// Hosts that `mail.imap` may ask, written likewise.
+    pub imap: Vec<String>,
+    /// Name spaces that `kv.shared` may open.
+    pub kv: Vec<String>,
+}
