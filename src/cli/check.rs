@@ -136,6 +136,10 @@ impl Record {
             Command::Refresh { key, .. } => Reply::Publication(Ok(granted(key, None))),
             Command::Remove { owner, key, .. } => Reply::Publication(Ok(self.removed(&owner, key))),
             Command::Publications { .. } => Reply::Publications(Vec::new()),
+            Command::Abandon { owner, .. } => {
+                self.publications.remove(&owner);
+                Reply::Abandoned { removed: Vec::new(), kept: Vec::new() }
+            }
             Command::Stop { .. } => Reply::Stopped { unanswered: 0 },
         };
         // The script may have ended meanwhile.

@@ -195,7 +195,8 @@ fn send(publish: Publish, settings: Settings) -> Result<Result<Published, Failur
     running.join();
     match reply {
         Ok(Reply::Publication(outcome)) => Ok(outcome),
-        Ok(Reply::Publications(_) | Reply::Stopped { .. }) | Err(driver::Closed) => {
+        Ok(Reply::Publications(_) | Reply::Abandoned { .. } | Reply::Stopped { .. })
+        | Err(driver::Closed) => {
             Err(Ended::new(exit::INTERNAL, anyhow::Error::msg("the SIP core has ended")))
         }
     }

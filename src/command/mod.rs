@@ -17,8 +17,8 @@ pub use outcome::{
     Published,
 };
 pub use publish::{
-    Document, EntityTag, EventError, EventType, Key, Lifetime, OnStop, Owner, Publish, RefreshWith,
-    TagError,
+    Document, EntityTag, EventError, EventType, Key, Lifetime, OnOrphan, OnStop, Owner, Publish,
+    RefreshWith, TagError,
 };
 
 pub use suggest::closest;
@@ -34,6 +34,9 @@ pub enum Command {
     Refresh { owner: Owner, key: Key, timeout: Option<Duration> },
     /// Ends a publication. Removing what is not there succeeds with `sent = false`.
     Remove { owner: Owner, key: Key, timeout: Option<Duration> },
+    /// Lets go of publications of an owner: those of `keys`, or all. Each is removed or kept up
+    /// without an owner, as its `on_orphan` says.
+    Abandon { owner: Owner, keys: Option<Vec<Key>> },
     /// Lists publications, all of them or those of one owner, ordered by key; with a key that one alone.
     Publications { owner: Option<Owner>, key: Option<Key> },
     /// Ends everything in order: publications with `on_stop = remove` are removed, the rest is
@@ -48,6 +51,8 @@ pub enum Reply {
     Publication(Result<Published, Failure>),
     /// To `Publications`.
     Publications(Vec<PublicationInfo>),
+    /// To `Abandon`: what is being removed, and what is kept up without an owner.
+    Abandoned { removed: Vec<Key>, kept: Vec<Key> },
     /// To `Stop`: how many removals were still unanswered when the limit passed.
     Stopped { unanswered: usize },
 }

@@ -44,6 +44,11 @@ pub struct Publish {
     pub min_interval: Duration,
     /// What an orderly stop does with the publication.
     pub on_stop: OnStop,
+    /// What becomes of the publication when its owner goes away or does not declare it any more.
+    pub on_orphan: OnOrphan,
+    /// The owner declares what it may have declared before, as a reloaded script does: nothing is
+    /// sent when document and headers are those already wanted, and no document means the kept one.
+    pub adopts: bool,
     /// How long the caller waits; `None` is 64·T1 + 3 s.
     pub timeout: Option<Duration>,
     /// Whether puad keeps the state up. A one-shot (`puad publish`) does not.
@@ -69,6 +74,8 @@ impl Publish {
             skip_unchanged: false,
             min_interval: Duration::ZERO,
             on_stop: OnStop::Remove,
+            on_orphan: OnOrphan::Remove,
+            adopts: false,
             timeout: None,
             maintain: true,
         }
@@ -87,6 +94,9 @@ pub enum Owner {
     Script(Arc<str>),
     /// The command line's `puad publish`.
     OneShot,
+    /// Nobody any more: the owner has gone and left it up (`on_orphan = "keep"`). Whoever publishes
+    /// its key next owns it.
+    Nobody,
 }
 
 impl fmt::Display for Owner {
@@ -94,6 +104,7 @@ impl fmt::Display for Owner {
         match self {
             Self::Script(name) => write!(f, "script {name}"),
             Self::OneShot => f.write_str("one-shot"),
+            Self::Nobody => f.write_str("nobody"),
         }
     }
 }
@@ -175,6 +186,15 @@ pub enum OnStop {
     Keep,
     /// Removes it.
     Remove,
+}
+
+/// What becomes of a publication that its owner does not declare any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnOrphan {
+    /// It is removed from the server.
+    Remove,
+    /// It is kept up, without an owner.
+    Keep,
 }
 
 /// What a refresh carries.

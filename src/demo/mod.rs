@@ -97,7 +97,8 @@ async fn end(at: Option<Instant>) {
 async fn list(core: &Handle) -> Vec<PublicationInfo> {
     match core.call(Command::Publications { owner: None, key: None }).await {
         Ok(Reply::Publications(infos)) => infos,
-        Ok(Reply::Publication(_) | Reply::Stopped { .. }) | Err(driver::Closed) => Vec::new(),
+        Ok(Reply::Publication(_) | Reply::Abandoned { .. } | Reply::Stopped { .. })
+        | Err(driver::Closed) => Vec::new(),
     }
 }
 

@@ -116,6 +116,9 @@ impl Uac {
             Command::Remove { owner, key, timeout } => {
                 publications.remove(now, wire, ticket, &owner, &key, timeout)
             }
+            Command::Abandon { owner, keys } => {
+                publications.abandon(now, wire, ticket, &owner, keys);
+            }
             Command::Publications { owner, key } => {
                 let list = publications.list(owner.as_ref(), key.as_ref());
                 let outcome = Reply::Publications(list);

@@ -22,6 +22,7 @@ mod oneshot;
 mod program;
 mod publish;
 mod publish_options;
+mod publish_owner;
 mod publish_queue;
 mod publish_regressions;
 mod publish_retry;

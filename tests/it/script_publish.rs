@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use puad::command::{
-    Cause, Change, Command, ExtraHeaders, Failure, FailureKind, Lifetime, OnStop, PublicationState,
-    RefreshWith, Reply,
+    Cause, Change, Command, ExtraHeaders, Failure, FailureKind, Lifetime, OnOrphan, OnStop,
+    PublicationState, RefreshWith, Reply,
 };
 
 use crate::support::lua::{Stage, grant};
@@ -19,7 +19,7 @@ fn a_publish_carries_what_the_table_says_and_returns_a_handle() {
             outbound_proxy = { "sip:a.example;lr", "sip:b.example" },
             extra_headers = { ["X-B"] = { "1", 2 }, ["X-A"] = "0" },
             account = "work", refresh = "body", skip_unchanged = true, min_interval = 2,
-            on_stop = "keep", timeout = "5s", etag = "old",
+            on_stop = "keep", on_orphan = "keep", timeout = "5s", etag = "old",
         })
         pua.publish { presentity_uri = "sip:r@example.com", event = "presence",
             body = ("%d %s %s %d %s"):format(pub.status, pub.reason, pub.etag, pub.expires, tostring(pub.sent)) }
@@ -39,7 +39,7 @@ fn a_publish_carries_what_the_table_says_and_returns_a_handle() {
     assert_eq!(publish.refresh, Some(RefreshWith::Body));
     assert!(publish.skip_unchanged);
     assert_eq!(publish.min_interval, Duration::from_secs(2));
-    assert_eq!(publish.on_stop, OnStop::Keep);
+    assert_eq!((publish.on_stop, publish.on_orphan), (OnStop::Keep, OnOrphan::Keep));
     assert_eq!(publish.timeout, Some(Duration::from_secs(5)));
     assert_eq!(publish.entity_tag.expect("given").as_str(), "old");
     let report = stage.granted();

@@ -9,7 +9,9 @@ use std::{
 };
 
 use crate::{
-    command::{Document, EventType, ExtraHeaders, Lifetime, OnStop, Publish, RefreshWith},
+    command::{
+        Document, EventType, ExtraHeaders, Lifetime, OnOrphan, OnStop, Publish, RefreshWith,
+    },
     sip::{config::Account, message::Uri, package::package},
 };
 
@@ -30,6 +32,7 @@ pub(crate) struct Wanted {
     pub(crate) until: Option<Instant>,
     pub(crate) refresh: RefreshWith,
     pub(crate) on_stop: OnStop,
+    pub(crate) on_orphan: OnOrphan,
     pub(crate) maintain: bool,
     pub(crate) allow_empty: bool,
     /// Whether the state shall be gone.
@@ -68,6 +71,7 @@ impl Wanted {
             },
             refresh: publish.refresh.unwrap_or(package.refresh),
             on_stop: publish.on_stop,
+            on_orphan: publish.on_orphan,
             maintain: publish.maintain,
             allow_empty: package.empty_body,
             gone: expires == 0,

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     command::{
-        Document, EntityTag, EventType, ExtraHeaders, Lifetime, OnStop, Owner, Publish,
+        Document, EntityTag, EventType, ExtraHeaders, Lifetime, OnOrphan, OnStop, Owner, Publish,
         RefreshWith, whole_seconds,
     },
     sip::{
@@ -105,6 +105,8 @@ impl Call {
         publish.min_interval = options.duration("min_interval")?.unwrap_or(publish.min_interval);
         let stops = &[("keep", OnStop::Keep), ("remove", OnStop::Remove)];
         publish.on_stop = options.choice("on_stop", stops)?.unwrap_or(publish.on_stop);
+        let orphans = &[("remove", OnOrphan::Remove), ("keep", OnOrphan::Keep)];
+        publish.on_orphan = options.choice("on_orphan", orphans)?.unwrap_or(publish.on_orphan);
         publish.timeout = options.duration("timeout")?.or(publish.timeout);
         Ok(Self { op, publish: Box::new(publish), on_state: options.function("on_state")? })
     }
@@ -368,6 +370,7 @@ const OPTIONS: &[&str] = &[
     "skip_unchanged",
     "min_interval",
     "on_stop",
+    "on_orphan",
     "timeout",
     "on_state",
 ];

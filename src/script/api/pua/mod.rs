@@ -162,7 +162,7 @@ impl Entry {
                     }
                 }
             },
-            Reply::Publications(_) | Reply::Stopped { .. } => {}
+            Reply::Publications(_) | Reply::Abandoned { .. } | Reply::Stopped { .. } => {}
         }
     }
 }
@@ -370,7 +370,7 @@ fn answer(
             Err(Fault::misuse(format!("{op}: {}", failure.message)))
         }
         Reply::Publication(Err(failure)) => Ok(failed(lua, host, op, &failure)?),
-        Reply::Publications(_) | Reply::Stopped { .. } => {
+        Reply::Publications(_) | Reply::Abandoned { .. } | Reply::Stopped { .. } => {
             Err(Fault::Lua(mlua::Error::runtime("the core answered another question")))
         }
     }

@@ -2,10 +2,12 @@
 //!
 //! Glue between the machines, their lanes and the requests under way; decides
 //! nothing about RFC 3903 itself. Those who wait are kept by [`callers`], turns are taken in [`turns`],
-//! the end of all is in [`stop`], the way to the server in [`accounts`].
+//! owners come and go in [`owners`], the end of all is in [`stop`], the way to the server in
+//! [`accounts`].
 
 mod accounts;
 mod callers;
+mod owners;
 mod stop;
 mod turns;
 
@@ -36,6 +38,7 @@ use crate::{
 };
 use accounts::{account_key, find_account};
 use callers::{Callers, reply};
+use owners::check_owner;
 use stop::Stop;
 
 /// All publications.
@@ -121,7 +124,10 @@ impl Publications {
         let key = publish.key();
         let at = match self.by_key.get(&key) {
             Some(at) => {
-                let publication = &self.entries[*at].publication;
+                let publication = &mut self.entries[*at].publication;
+                if publication.owner == Owner::Nobody {
+                    publication.owner = publish.owner.clone();
+                }
                 check_owner(publication, &publish.owner)?;
                 *at
             }
@@ -148,8 +154,9 @@ impl Publications {
                 "body: the first publish of a key needs a document",
             ));
         }
-        if publish.skip_unchanged && publish.document.is_some() && !wanted.gone {
-            if publication.is_up(publish.document.as_ref(), &publish.extra_headers) {
+        let may_skip = publish.adopts || publish.skip_unchanged && publish.document.is_some();
+        if may_skip && !wanted.gone {
+            if publication.is_up(wanted.document.as_ref(), &publish.extra_headers) {
                 publication.wanted = wanted;
                 let published = publication.published(false);
                 self.schedule(wire, at);
@@ -362,15 +369,4 @@ impl Publications {
         let event = self.entries[at].publication.event(change, failure);
         wire.outputs.push_back(Output::Event(Event::Publication(Box::new(event))));
     }
-}
-
-fn check_owner(publication: &Publication, owner: &Owner) -> Result<(), Failure> {
-    if publication.owner == *owner {
-        return Ok(());
-    }
-    let message = format!(
-        "{}: this publication belongs to {}; give yours another id",
-        publication.key, publication.owner
-    );
-    Err(Failure::new(FailureKind::Conflict, message))
 }
