@@ -10,7 +10,7 @@ use super::{Ended, exit, print, sources::Sources, start_log};
 use crate::{
     command::{Command, EntityTag, Key, Owner, PublicationState, Publish, Published, Reply},
     driver::{self, Envelope, Inbox},
-    script::{Problem, ScriptState, Scripts, Status},
+    script::{How, Problem, ScriptState, Scripts, Status},
 };
 
 /// Options of `puad check`.
@@ -45,7 +45,8 @@ pub(super) fn run(args: &Args) -> Result<u8, Ended> {
     let checked = runtime.block_on(async {
         let (core, mut inbox) = driver::channel();
         let mut record = Record::default();
-        let mut scripts = Scripts::start(config.scripts, &core);
+        let how = How { is_rehearsal: true, ..How::default() };
+        let mut scripts = Scripts::start_as(how, config.scripts, &core);
         let wrong = tokio::select! {
             wrong = async {
                 let wrong = scripts.loaded(PATIENCE).await;
@@ -92,7 +93,7 @@ fn verdict(
     }
     let note = match status.state {
         ScriptState::Running => String::new(),
-        ScriptState::Starting | ScriptState::Failed => {
+        ScriptState::Starting | ScriptState::Stale | ScriptState::Hold | ScriptState::Failed => {
             format!(" (its top level still waits after {} s)", PATIENCE.as_secs())
         }
     };

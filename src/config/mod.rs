@@ -11,7 +11,10 @@ mod script;
 mod sip;
 mod value;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use crate::{net::Listen, script::ScriptSpec, sip::Config as Sip};
 pub use problem::{Problem, Problems};
@@ -29,6 +32,8 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// The scripts that were wanted, sources included.
     pub scripts: Vec<ScriptSpec>,
+    /// Those that are wanted and cannot be read, by name; empty but after [`load_again`].
+    pub unreadable: Vec<(Arc<str>, Problem)>,
     /// The folder they were looked for in.
     pub scripts_dir: Option<PathBuf>,
     /// What is logged.
@@ -42,6 +47,7 @@ impl Default for Config {
             sip: Sip::default(),
             listen: Listen::everywhere(),
             scripts: Vec::new(),
+            unreadable: Vec::new(),
             scripts_dir: None,
             log_level: LogLevel::Info,
         }
@@ -105,12 +111,22 @@ pub fn find(given: Option<&Path>) -> Option<PathBuf> {
 /// # Errors
 /// With everything that is wrong in the file, in what it refers to, and in the sources' encoding.
 pub fn load(file: Option<&Path>, wanted: &Wanted) -> Result<Config, Problems> {
-    load_in(file, wanted, &|name| std::env::var(name).ok())
+    load_in(file, wanted, false, &|name| std::env::var(name).ok())
+}
+
+/// As [`load`], while scripts run: one that cannot be read, or whose file is gone, does not keep
+/// the others from what is new.
+///
+/// # Errors
+/// With everything that is wrong in the file itself.
+pub fn load_again(file: Option<&Path>, wanted: &Wanted) -> Result<Config, Problems> {
+    load_in(file, wanted, true, &|name| std::env::var(name).ok())
 }
 
 fn load_in(
     file: Option<&Path>,
     wanted: &Wanted,
+    again: bool,
     environment: Environment<'_>,
 ) -> Result<Config, Problems> {
     let text = match file {
@@ -125,7 +141,8 @@ fn load_in(
         read_root(&reader, folder, environment, &mut config, &mut sources);
     }
     config.scripts_dir.clone_from(&sources.dir);
-    config.scripts = sources.find(wanted, folder, &reader);
+    let found = sources.find(wanted, folder, &reader, again);
+    (config.scripts, config.unreadable) = (found.specs, found.unreadable);
     reader.finish()?;
     Ok(config)
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     command::closest,
-    script::{Limits, Permissions, ScriptSpec},
+    script::{self, Limits, Permissions, ScriptSpec},
 };
 
 /// One `[[script]]`; the default stands for a script that no section speaks of.
@@ -104,18 +105,28 @@ fn read_limits(mut section: Section<'_, '_>) -> Limits {
     limits
 }
 
+/// The scripts that were found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) specs: Vec<ScriptSpec>,
+    /// Those whose files cannot be read as scripts, by name.
+    pub(super) unreadable: Vec<(Arc<str>, Problem)>,
+}
+
 impl Sources {
-    /// Finds the wanted scripts and reads their sources; what is wrong is noted.
+    /// Finds the wanted scripts and reads their sources; what is wrong is noted. `again`: they run
+    /// already, so what is wrong with one of them is that one's affair.
     pub(super) fn find(
         mut self,
         wanted: &Wanted,
         folder: &Path,
         reader: &Reader<'_>,
-    ) -> Vec<ScriptSpec> {
-        let chosen = self.choose(wanted, folder, reader);
+        again: bool,
+    ) -> Found {
+        let chosen = self.choose(wanted, folder, reader, again);
         let lib_dirs: Vec<_> = self.dir.iter().map(|dir| dir.join("lib")).collect();
         let mut named: BTreeMap<String, PathBuf> = BTreeMap::new();
-        let mut specs = Vec::new();
+        let mut found = Found::default();
         for (path, entry) in chosen {
             let name = entry.name.unwrap_or_else(|| stem(&path));
             if let Some(other) = named.insert(name.clone(), path.clone()) {
@@ -127,7 +138,7 @@ impl Sources {
                 continue;
             }
             match read_source(&path) {
-                Ok(source) => specs.push(ScriptSpec {
+                Ok(source) => found.specs.push(ScriptSpec {
                     name: name.into(),
                     path,
                     source,
@@ -137,10 +148,11 @@ impl Sources {
                     allow: entry.allow,
                     limits: entry.limits,
                 }),
+                Err(problem) if again => found.unreadable.push((name.into(), problem)),
                 Err(problem) => reader.note_other(problem),
             }
         }
-        specs
+        found
     }
 
     /// Pairs files with their sections; a file may have several, each a script of its own.
@@ -149,6 +161,7 @@ impl Sources {
         wanted: &Wanted,
         folder: &Path,
         reader: &Reader<'_>,
+        again: bool,
     ) -> Vec<(PathBuf, Entry)> {
         let base = self.dir.as_deref().unwrap_or(folder);
         let (files, is_whole) = match wanted {
@@ -163,6 +176,10 @@ impl Sources {
         for entry in std::mem::take(&mut self.entries) {
             match locate(&entry, base, &files) {
                 Ok(path) => own.entry(identity(&path)).or_default().push((path, entry)),
+                // A script whose file is gone is stopped, and the others go on.
+                Err(message) if is_whole && again => {
+                    tracing::warn!("[[script]]: {message}");
+                }
                 Err(message) if is_whole => reader.note(entry.at, format!("[[script]]: {message}")),
                 // It would not run anyway.
                 Err(_) => {}
@@ -237,27 +254,10 @@ fn identity(path: &Path) -> PathBuf {
 }
 
 fn read_source(path: &Path) -> Result<String, Problem> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(Problem::of_file(path, "there is no such script"));
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::IsADirectory => {
-            return Err(Problem::of_file(path, "this is a folder; name the scripts in it"));
-        }
-        Err(error) => {
-            return Err(Problem::of_file(path, format!("cannot read the script: {error}")));
-        }
-    };
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let before = &error.as_bytes()[..at];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        Problem {
-            file: path.into(),
-            line: Some(line),
-            message: "the script is not UTF-8; save it as UTF-8".into(),
-        }
+    script::read_source(path).map_err(|(line, message)| Problem {
+        file: path.into(),
+        line,
+        message,
     })
 }
 

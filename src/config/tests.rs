@@ -28,7 +28,7 @@ fn load_with(
         "CREDENTIALS_DIRECTORY" => Some(credentials.clone()),
         _ => None,
     };
-    let loaded = load_in(Some(&file), wanted, &environment);
+    let loaded = load_in(Some(&file), wanted, false, &environment);
     (folder, loaded)
 }
 
@@ -275,7 +275,7 @@ fn a_credential_outside_systemd_says_what_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("puad.toml");
     fs::write(&file, account("{ credential = \"pw\" }")).unwrap();
-    let found = load_in(Some(&file), &Wanted::Nothing, &|_| None).unwrap_err().to_string();
+    let found = load_in(Some(&file), &Wanted::Nothing, false, &|_| None).unwrap_err().to_string();
     assert!(
         found.contains("CREDENTIALS_DIRECTORY is not set; add LoadCredential=pw:PATH"),
         "{found}"

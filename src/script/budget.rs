@@ -25,6 +25,8 @@ pub(super) struct Budget {
     /// The thread's CPU time when the activity began, once that is of interest.
     cpu_at_start: Cell<Option<Duration>>,
     killed: Cell<bool>,
+    /// What is left for all activities together, while a new version is staged.
+    staging: Cell<Option<Duration>>,
     /// Where the script was when it was stopped.
     traceback: RefCell<Option<String>>,
 }
@@ -37,6 +39,7 @@ impl Budget {
             check_at: Cell::new(None),
             cpu_at_start: Cell::new(None),
             killed: Cell::new(false),
+            staging: Cell::new(None),
             traceback: RefCell::new(None),
         });
         let seen = Rc::downgrade(&budget);
@@ -61,12 +64,12 @@ impl Budget {
         // those that do not are taken to have run all the time until the first look.
         let Some(start) = self.cpu_at_start.get() else {
             self.cpu_at_start.set(Some(thread_cpu().saturating_sub(self.first_look())));
-            self.check_at.set(Some(now + (self.limit - self.first_look())));
+            self.check_at.set(Some(now + (self.allowed() - self.first_look())));
             return false;
         };
         let used = thread_cpu().saturating_sub(start);
-        if used < self.limit {
-            self.check_at.set(Some(now + (self.limit - used)));
+        if used < self.allowed() {
+            self.check_at.set(Some(now + (self.allowed() - used)));
             return false;
         }
         self.killed.set(true);
@@ -76,12 +79,31 @@ impl Budget {
     }
 
     fn first_look(&self) -> Duration {
-        self.limit / 8
+        self.allowed() / 8
+    }
+
+    /// What one activity may use now.
+    fn allowed(&self) -> Duration {
+        self.staging.get().map_or(self.limit, |left| left.min(self.limit))
+    }
+
+    /// From now on all activities together have the limit of one, as while a new version is staged.
+    pub(super) fn limit_staging(&self) {
+        self.staging.set(Some(self.limit));
+    }
+
+    /// From now on each activity has the limit for itself.
+    pub(super) fn end_staging(&self) {
+        self.staging.set(None);
     }
 
     /// Says what the limit is.
     pub(super) fn message(&self) -> String {
-        format!("stopped: more than {:?} of CPU without waiting (limits.cpu)", self.limit)
+        let when = match self.staging.get() {
+            Some(_) => "before its top level had ended",
+            None => "without waiting",
+        };
+        format!("stopped: more than {:?} of CPU {when} (limits.cpu)", self.limit)
     }
 
     /// Runs a future as one activity.
@@ -111,7 +133,12 @@ impl<F: Future> Future for Spending<F> {
         budget.killed.set(self.killed);
         budget.cpu_at_start.set(None);
         budget.check_at.set(Some(Instant::now() + budget.first_look()));
+        let began = budget.staging.get().map(|_| thread_cpu());
         let polled = self.future.as_mut().poll(cx);
+        if let (Some(began), Some(left)) = (began, budget.staging.get()) {
+            let used = thread_cpu().saturating_sub(began);
+            budget.staging.set(Some(left.saturating_sub(used)));
+        }
         self.killed = budget.killed.replace(false);
         budget.check_at.set(None);
         polled.map(|output| (output, self.killed))

@@ -6,20 +6,27 @@ use std::{
     path::PathBuf,
     rc::Rc,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Value, WeakLua};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{
-    Problem, Status, api,
+    Problem, api,
     budget::Budget,
     commons::Commons,
+    generation::{Carried, Ground, Modules},
+    hold::{self, Kills},
+    keeper::ToKeeper,
+    life::{Life, Origin, Phase, Reason},
+    orphans::Orphans,
     permissions::Permissions,
+    plain::Plain,
     schedule::{Schedule, TimerId},
+    status::Vitals,
     vm::plain,
-    watch::{Hub, WatchId},
+    watch::{Change, Hub, Kind, WatchId},
 };
 use crate::{
     command::{Command, Failure, FailureKind, Key, Owner},
@@ -65,6 +72,8 @@ impl Default for Limits {
 /// One script's side of the host. Lives on the script's thread.
 pub(super) struct Host {
     pub(super) name: Arc<str>,
+    /// Counts the versions of the script.
+    pub(super) generation: u64,
     pub(super) owner: Owner,
     pub(super) core: driver::Handle,
     pub(super) config: toml::Table,
@@ -78,6 +87,18 @@ pub(super) struct Host {
     #[allow(dead_code, reason = "used by libraries to come")]
     pub(super) commons: Arc<Commons>,
     pub(super) mail: mpsc::UnboundedSender<Mail>,
+    pub(super) life: Life,
+    pub(super) orphan_patience: Duration,
+    /// Nothing outside is to be changed: a check.
+    #[allow(dead_code, reason = "asked by libraries to come")]
+    pub(super) is_rehearsal: bool,
+    modules: Modules,
+    keeper: mpsc::UnboundedSender<ToKeeper>,
+    pub(super) orphans: RefCell<Orphans>,
+    kills: RefCell<Kills>,
+    is_held: Cell<bool>,
+    /// The last change of each watch that came while the script was on hold.
+    missed: RefCell<BTreeMap<WatchId, Change>>,
     pub(super) schedule: RefCell<Schedule>,
     /// Wakes the timer loop when an earlier firing was entered.
     pub(super) schedule_changed: Notify,
@@ -93,14 +114,13 @@ pub(super) struct Host {
     tasks: Cell<usize>,
     /// Whether the script was told what `on_stop = "keep"` means without a state store.
     warned_keep: Cell<bool>,
-    pub(super) errors: Cell<u64>,
-    pub(super) status: Arc<Mutex<Status>>,
+    vitals: Arc<Mutex<Vitals>>,
     inside: OnceCell<Inside>,
     budget: OnceCell<Rc<Budget>>,
 }
 
 /// What is done about a change of a watched path.
-pub(super) type OnChange = dyn Fn(&Lua, super::watch::Change);
+pub(super) type OnChange = dyn Fn(&Lua, Change);
 
 /// Functions of the prelude.
 struct Inside {
@@ -114,42 +134,64 @@ struct Inside {
 #[derive(Debug)]
 pub(super) enum Mail {
     /// A watched path changed.
-    Watch(WatchId, super::watch::Change),
-    /// Fire every timer once, and say when their handlers have ended.
-    Rehearse(oneshot::Sender<()>),
-    /// End: close the VM.
+    Watch(WatchId, Change),
+    /// Fire every timer once, and drop this when their handlers have ended.
+    Rehearse(mpsc::UnboundedSender<()>),
+    /// Go on after a hold; say whether there was one.
+    Resume(oneshot::Sender<bool>),
+    /// Tell `script.state` as it is.
+    State(oneshot::Sender<Option<Plain>>),
+    /// Be the version that counts, and say so.
+    TakeOver(Box<Carried>, oneshot::Sender<()>),
+    /// End in order, and hand on what is to be.
+    Retire(Reason, oneshot::Sender<Box<Carried>>),
+    /// End at once.
     Stop,
 }
 
 /// Everything a host is made of.
 pub(super) struct Parts {
     pub(super) name: Arc<str>,
-    pub(super) core: driver::Handle,
+    pub(super) generation: u64,
+    pub(super) ground: Ground,
     pub(super) config: toml::Table,
     pub(super) config_dir: PathBuf,
     pub(super) limits: Limits,
     pub(super) allow: Permissions,
     pub(super) module_dirs: Vec<PathBuf>,
-    pub(super) hub: Hub,
-    pub(super) commons: Arc<Commons>,
+    pub(super) modules: Modules,
     pub(super) mail: mpsc::UnboundedSender<Mail>,
-    pub(super) status: Arc<Mutex<Status>>,
+    pub(super) vitals: Arc<Mutex<Vitals>>,
+    pub(super) keeper: mpsc::UnboundedSender<ToKeeper>,
+    /// There is no older version beside this one.
+    pub(super) is_first: bool,
 }
 
 impl Host {
     pub(super) fn new(parts: Parts) -> Rc<Self> {
+        let Ground { core, hub, commons, orphan_patience, is_rehearsal, .. } = parts.ground;
         Rc::new(Self {
             owner: Owner::Script(parts.name.clone()),
             name: parts.name,
-            core: parts.core,
+            generation: parts.generation,
+            core,
             config: parts.config,
             config_dir: parts.config_dir,
             limits: parts.limits,
             allow: parts.allow,
             module_dirs: parts.module_dirs,
-            hub: parts.hub,
-            commons: parts.commons,
+            hub,
+            commons,
             mail: parts.mail,
+            life: if parts.is_first { Life::default() } else { Life::staged() },
+            orphan_patience,
+            is_rehearsal,
+            modules: parts.modules,
+            keeper: parts.keeper,
+            orphans: RefCell::default(),
+            kills: RefCell::default(),
+            is_held: Cell::new(false),
+            missed: RefCell::default(),
             schedule: RefCell::default(),
             schedule_changed: Notify::new(),
             timers: RefCell::default(),
@@ -159,11 +201,15 @@ impl Host {
             calls: Cell::new(0),
             tasks: Cell::new(0),
             warned_keep: Cell::new(false),
-            errors: Cell::new(0),
-            status: parts.status,
+            vitals: parts.vitals,
             inside: OnceCell::new(),
             budget: OnceCell::new(),
         })
+    }
+
+    /// Returns the time.
+    pub(super) fn now(&self) -> Instant {
+        Instant::now()
     }
 
     /// Takes the prelude's functions.
@@ -183,20 +229,79 @@ impl Host {
         let _ = self.budget.set(budget);
     }
 
-    /// Removes what the script has published.
+    /// Returns the VM's budget.
+    pub(super) fn budget(&self) -> &Rc<Budget> {
+        self.budget.get().expect("set while the VM was built")
+    }
+
+    /// Lets go of what the script has published.
     pub(super) fn abandon(&self) {
-        for key in self.publications.borrow().keys().cloned() {
-            let command = Command::Remove { owner: self.owner.clone(), key, timeout: None };
+        if !self.publications.borrow().is_empty() {
             // Nobody waits for the answer, and a core that has ended has removed everything itself.
-            let _ = self.core.send(command);
+            let _ = self.core.send(Command::Abandon { owner: self.owner.clone(), keys: None });
         }
+    }
+
+    /// Notes what a module was when it was looked for: a hash, or nothing where there is no file.
+    pub(super) fn note_module(&self, path: PathBuf, hash: Option<[u8; 32]>) {
+        let Ok(mut modules) = self.modules.lock() else { return };
+        if modules.insert(path, hash).is_none() {
+            // A keeper that has ended watches nothing.
+            let _ = self.keeper.send(ToKeeper::NewModules);
+        }
+    }
+
+    /// Gives a change of a watched path to its handler.
+    pub(super) fn deliver(self: &Rc<Self>, lua: &Lua, id: WatchId, change: Change) {
+        if self.life.phase() == Phase::Staging {
+            return self.when_live(lua, move |host, lua| host.deliver(lua, id, change));
+        }
+        if self.is_held() {
+            self.missed.borrow_mut().insert(id, change);
+            return;
+        }
+        let watch = self.watches.borrow().get(&id).cloned();
+        if let Some(watch) = watch {
+            watch(lua, change);
+        }
+    }
+
+    /// Notes that a timer's handler has ended, or that the timer is gone.
+    pub(super) fn timer_ran(&self, id: TimerId) {
+        self.orphans.borrow_mut().ran(id);
+        if self.orphans.borrow().next().is_some() {
+            self.schedule_changed.notify_one();
+        }
+    }
+
+    /// Returns whether the script is on hold.
+    pub(super) fn is_held(&self) -> bool {
+        self.is_held.get()
+    }
+
+    /// Ends a hold; returns whether there was one. Timers keep their phase; a watch whose changes
+    /// were not told is told to look at everything.
+    pub(super) fn resume(self: &Rc<Self>, lua: &Lua) -> bool {
+        if !self.is_held.replace(false) {
+            return false;
+        }
+        self.kills.borrow_mut().clear();
+        self.schedule_changed.notify_one();
+        tracing::info!(script = &*self.name, "goes on");
+        for (id, change) in self.missed.take() {
+            let from = None;
+            self.deliver(lua, id, Change { kind: Kind::Rescan, from, ..change });
+        }
+        true
     }
 
     /// Lets go of every handler. Handlers of watches know the host that keeps them, so that
     /// otherwise neither would ever be freed, nor the way to the core that the host holds.
     pub(super) fn close(&self) {
         self.timers.borrow_mut().clear();
-        self.watches.borrow_mut().clear();
+        for id in std::mem::take(&mut *self.watches.borrow_mut()).into_keys() {
+            self.hub.remove(id);
+        }
         self.publications.borrow_mut().clear();
     }
 
@@ -253,6 +358,11 @@ impl Host {
         self.inside().shim.call(function)
     }
 
+    /// Returns the metatable that shows an error table as one line.
+    pub(super) fn error_meta(&self) -> Table {
+        self.inside().error_meta.clone()
+    }
+
     /// Gives an error table the metatable that shows it as one line.
     pub(super) fn finish_error(&self, table: &Table) {
         let _ = table.set_metatable(Some(self.inside().error_meta.clone()));
@@ -261,15 +371,12 @@ impl Host {
     /// Runs a Lua function under the CPU limit and returns what it returned.
     pub(super) async fn run(
         self: &Rc<Self>,
+        origin: Origin,
         function: Function,
         args: impl IntoLuaMulti,
     ) -> Result<MultiValue, Problem> {
-        let budget = self.budget.get().expect("set while the VM was built").clone();
-        let unusable = |error: &mlua::Error| Problem {
-            message: plain(error),
-            trace: String::new(),
-            killed: false,
-        };
+        let budget = self.budget().clone();
+        let unusable = |error: &mlua::Error| Problem::new(plain(error));
         let inside = self.inside();
         let lua = inside
             .lua
@@ -278,7 +385,7 @@ impl Host {
         let mut values = args.into_lua_multi(&lua).map_err(|error| unusable(&error))?;
         values.push_front(Value::Function(function));
         let call = inside.guard.call_async::<MultiValue>(values);
-        let (result, was_killed) = budget.spend(call).await;
+        let (result, was_killed) = Life::act(self, origin, budget.spend(call)).await;
         let killed_at = budget.take_traceback();
         let failed = |message: String, trace: String| {
             // Where memory ran out there was none left to say so, nor to begin anything new.
@@ -289,7 +396,8 @@ impl Host {
                 (false, _) => message,
             };
             let trace = if was_killed { killed_at.clone().unwrap_or(trace) } else { trace };
-            Err(Problem { message, trace: trim_trace(&trace), killed: was_killed })
+            let killed = was_killed || is_short || message.contains("stack overflow");
+            Err(Problem { message, trace: trim_trace(&trace), killed })
         };
         match result {
             Ok(mut values) => match values.pop_front() {
@@ -318,13 +426,23 @@ impl Host {
 
     /// Logs and counts what went wrong in a handler.
     pub(super) fn report(&self, what: &str, problem: &Problem) {
-        self.errors.set(self.errors.get() + 1);
         let script = &*self.name;
         // The script stands in front: behind a traceback nobody would find it.
         tracing::error!("script {script}: {what}: {}{}", problem.message, problem.trace_lines());
-        if let Ok(mut status) = self.status.lock() {
-            status.errors += 1;
-            status.last_error = Some(problem.clone());
+        if problem.killed && self.kills.borrow_mut().note(self.now()) && !self.is_held.replace(true)
+        {
+            tracing::error!(
+                script,
+                "on hold: a limit ended {} of its activities within {} minutes; its publications stay up, its handlers rest until the script changes or `puad resume {script}`",
+                hold::MOST,
+                hold::WITHIN.as_secs() / 60
+            );
+        }
+        if let Ok(mut vitals) = self.vitals.lock() {
+            vitals.errors += 1;
+            vitals.kills += u64::from(problem.killed);
+            vitals.is_held = self.is_held();
+            vitals.last_error = Some(problem.clone());
         }
     }
 }

@@ -10,12 +10,15 @@ use std::{
 use mlua::{Function, Lua, Table};
 use tokio::task::spawn_local;
 
-use super::{Problem, host::Host};
+use super::{Problem, host::Host, life::Origin};
 
 /// What a handler is called with.
 pub(super) trait Letter: 'static {
     /// Builds the handler's one argument.
     fn table(&self, lua: &Lua, host: &Host) -> mlua::Result<Table>;
+
+    /// The handler has ended, well or not.
+    fn ended(&self, _host: &Host) {}
 }
 
 /// What happens to a letter when the queue is full.
@@ -30,6 +33,7 @@ pub(super) enum Full {
 /// One handler and its queue.
 pub(super) struct Serial<T> {
     function: Function,
+    origin: Origin,
     /// Names the handler in logs.
     what: String,
     /// Letters that may wait while the handler runs.
@@ -43,6 +47,7 @@ pub(super) struct Serial<T> {
 
 impl<T: Letter> Serial<T> {
     pub(super) fn new(
+        origin: Origin,
         function: Function,
         what: impl Into<String>,
         limit: usize,
@@ -50,6 +55,7 @@ impl<T: Letter> Serial<T> {
     ) -> Self {
         Self {
             function,
+            origin,
             what: what.into(),
             limit,
             full,
@@ -91,6 +97,7 @@ impl<T: Letter> Serial<T> {
                 if let Err(problem) = this.run(&host, &lua, &letter).await {
                     host.report(&this.what, &problem);
                 }
+                letter.ended(&host);
                 next = this.waiting.borrow_mut().pop_front();
             }
             this.busy.set(false);
@@ -99,21 +106,16 @@ impl<T: Letter> Serial<T> {
     }
 
     async fn run(&self, host: &Rc<Host>, lua: &Lua, letter: &T) -> Result<(), Problem> {
-        let table = letter.table(lua, host).map_err(|error| Problem {
-            message: super::vm::plain(&error),
-            trace: String::new(),
-            killed: false,
-        })?;
-        let run = host.run(self.function.clone(), table);
+        let table =
+            letter.table(lua, host).map_err(|error| Problem::new(super::vm::plain(&error)))?;
+        let run = host.run(self.origin, self.function.clone(), table);
         match self.timeout {
             None => run.await.map(|_| ()),
             Some(limit) => match tokio::time::timeout(limit, run).await {
                 Ok(result) => result.map(|_| ()),
-                Err(_) => Err(Problem {
-                    message: format!("ended: it took longer than its timeout of {limit:?}"),
-                    trace: String::new(),
-                    killed: false,
-                }),
+                Err(_) => Err(Problem::new(format!(
+                    "ended: it took longer than its timeout of {limit:?}"
+                ))),
             },
         }
     }

@@ -6,7 +6,7 @@ use std::{path::Path, rc::Rc};
 
 use mlua::{Function, Lua, LuaOptions, LuaString, StdLib, Table};
 
-use super::{api, budget::Budget, host::Host};
+use super::{api, budget::Budget, generation::hash_of, host::Host};
 
 /// A VM that is ready to run its script.
 pub(super) struct Vm {
@@ -98,13 +98,17 @@ fn find_module(
             let path = folder.join(format!("{relative}.{extension}"));
             match std::fs::read_to_string(&path) {
                 Ok(source) => {
+                    host.note_module(path.clone(), Some(hash_of(source.as_bytes())));
                     let shown = shown_name(&path);
                     return match compile(lua, &shown, &source, host.limits.source) {
                         Ok(function) => Ok((Some(function), None)),
                         Err(error) => Ok((None, Some(format!("require: {}", plain(&error))))),
                     };
                 }
-                Err(_) => tried.push(path.display().to_string()),
+                Err(_) => {
+                    tried.push(path.display().to_string());
+                    host.note_module(path, None);
+                }
             }
         }
     }

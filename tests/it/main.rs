@@ -28,6 +28,7 @@ mod publish_regressions;
 mod publish_retry;
 mod publish_tags;
 mod publish_time;
+mod reload;
 mod response;
 mod roundtrip;
 mod script;

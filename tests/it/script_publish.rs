@@ -364,7 +364,7 @@ fn a_script_whose_top_level_fails_ends_and_takes_its_publications_along() {
     let publish = stage.granted();
     let (command, _) = stage.command();
     assert!(
-        matches!(&command, Command::Remove { key, .. } if *key == publish.key()),
+        matches!(&command, Command::Abandon { owner, keys: None } if *owner == publish.owner),
         "{command:?}"
     );
     assert!(stage.loaded().expect_err("it failed").message.ends_with("half way"));

@@ -7,6 +7,7 @@ use mlua::{Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value}
 use super::{
     super::{
         host::Host,
+        life::Origin,
         serial::{Full, Letter, Serial},
         watch::{Change, Kind, Request, WatchId, has_pattern},
     },
@@ -75,7 +76,7 @@ fn watch(
         }
     }
     let what = format!("watch of {}", paths[0].display());
-    let serial = Rc::new(Serial::new(function, what, QUEUE, Full::DropOldest));
+    let serial = Rc::new(Serial::new(Origin::Event, function, what, QUEUE, Full::DropOldest));
     let receiver = host.clone();
     let seen = if initial { paths.clone() } else { Vec::new() };
     let told = serial.clone();
@@ -84,10 +85,12 @@ fn watch(
     });
     match begun {
         Ok(id) => {
-            for path in seen.into_iter().filter(|path| path.exists()) {
-                let paths = [path.clone()].into();
-                serial.push(host, lua, Change { kind: Kind::Create, path, from: None, paths });
-            }
+            host.when_live(lua, move |host, lua| {
+                for path in seen.into_iter().filter(|path| path.exists()) {
+                    let paths = [path.clone()].into();
+                    serial.push(host, lua, Change { kind: Kind::Create, path, from: None, paths });
+                }
+            });
             Ok((handle(lua, host, methods, id)?, Value::Nil))
         }
         Err(message) => Ok(failed_with(lua, host, call, "limit", message)?),

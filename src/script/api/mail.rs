@@ -11,6 +11,7 @@ use mlua::{Lua, MultiValue, Table, Value};
 use super::{
     super::{
         host::Host,
+        life::Origin,
         serial::{Full, Letter, Serial},
     },
     Fault, bind, failed_io, failed_with, fs,
@@ -124,7 +125,7 @@ fn watch(
     // Only the latest counts matter: one may wait.
     let mailbox = Rc::new(Mailbox {
         path: path.clone(),
-        handler: Rc::new(Serial::new(function, what, 1, Full::DropOldest)),
+        handler: Rc::new(Serial::new(Origin::Event, function, what, 1, Full::DropOldest)),
         last: RefCell::new(None),
         is_missing: Cell::new(false),
     });
@@ -136,7 +137,7 @@ fn watch(
     match begun {
         Ok(id) => {
             if initial {
-                mailbox.look(host, lua);
+                host.when_live(lua, move |host, lua| mailbox.look(host, lua));
             } else {
                 *mailbox.last.borrow_mut() = Counts::of(&mailbox.path).ok();
             }

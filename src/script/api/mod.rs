@@ -11,6 +11,7 @@ mod log;
 mod mail;
 mod options;
 pub(super) mod pua;
+pub(super) mod script;
 mod sys;
 mod task;
 pub(super) mod timer;
@@ -35,6 +36,7 @@ pub(super) fn install(lua: &Lua, host: &Rc<Host>) -> mlua::Result<()> {
         ("log", log::table(lua, host)?),
         ("config", config::table(lua, host)?),
         ("sys", sys::table(lua, host)?),
+        ("script", script::table(lua, host)?),
     ] {
         if name != "config" {
             refuse_unknown(lua, host, name, &table)?;
@@ -100,9 +102,27 @@ fn bind_async<R: IntoLuaMulti, F: Future<Output = Result<R, Fault>> + 'static>(
     host: &Host,
     function: impl Fn(Lua, MultiValue) -> F + 'static,
 ) -> mlua::Result<Function> {
+    let ending = host.life.ending.clone();
+    let error_meta = host.error_meta();
     host.shim(lua.create_async_function(move |lua: Lua, args| {
         let call = function(lua.clone(), args);
-        async move { answer(&lua, call.await) }
+        let (ending, error_meta) = (ending.clone(), error_meta.clone());
+        async move {
+            let mut ended = std::pin::pin!(ending.notified());
+            // What begins after the end has begun is not meant: `script.on_stop` may still wait.
+            ended.as_mut().enable();
+            tokio::select! {
+                biased;
+                result = call => answer(&lua, result),
+                () = ended => {
+                    let table = lua.create_table()?;
+                    table.raw_set("code", "cancelled")?;
+                    table.raw_set("message", "this version of the script ends")?;
+                    table.set_metatable(Some(error_meta))?;
+                    (Value::Nil, Value::Nil, Value::Table(table)).into_lua_multi(&lua)
+                }
+            }
+        }
     })?)
 }
 

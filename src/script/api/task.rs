@@ -6,7 +6,7 @@ use mlua::{Function, Lua, MetaMethod, MultiValue, Table, UserData, UserDataMetho
 use tokio::task::{AbortHandle, JoinHandle, spawn_local};
 
 use super::{
-    super::{Problem, host::Host},
+    super::{Problem, host::Host, life::Origin},
     Fault, bind, bind_async, failed_with,
     options::{duration, shown},
 };
@@ -24,7 +24,7 @@ pub(super) fn table(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
             };
             let host = spawner.clone();
             let task = spawn_local(async move {
-                if let Err(problem) = host.run(function, args).await {
+                if let Err(problem) = host.run(Origin::Event, function, args).await {
                     host.report("task", &problem);
                 }
                 drop(place);
@@ -83,9 +83,9 @@ async fn all(lua: Lua, host: Rc<Host>, args: MultiValue) -> Result<(Value, Value
         let Some(place) = host.begin_task() else {
             return Ok(too_many(&lua, &host, "task.all")?);
         };
-        let host = host.clone();
+        let (host, origin) = (host.clone(), host.life.origin());
         running.0.push(spawn_local(async move {
-            let result = host.run(function, ()).await;
+            let result = host.run(origin, function, ()).await;
             drop(place);
             result
         }));

@@ -9,11 +9,12 @@ use std::{
 };
 
 use mlua::{Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value};
-use tokio::{sync::oneshot, task::spawn_local};
+use tokio::{sync::mpsc, task::spawn_local};
 
 use super::{
     super::{
         host::Host,
+        life::Origin,
         schedule::{Firing, TimerId, jitter_offset},
         serial::{Full, Letter, Serial},
     },
@@ -35,6 +36,7 @@ pub(in crate::script) struct Timer {
 
 /// One firing, as the handler sees it.
 struct Fired {
+    id: TimerId,
     name: Option<String>,
     /// UNIX seconds.
     scheduled: f64,
@@ -52,6 +54,10 @@ impl Letter for Fired {
         table.raw_set("missed", self.missed)?;
         table.raw_set("run", self.run)?;
         Ok(table)
+    }
+
+    fn ended(&self, host: &Host) {
+        host.timer_ran(self.id);
     }
 }
 
@@ -112,7 +118,7 @@ pub(in crate::script) fn fire_due(host: &Rc<Host>, lua: &Lua) {
 }
 
 /// Fires every timer now, whenever it is due, and says when their handlers have ended.
-pub(in crate::script) fn rehearse(host: &Rc<Host>, lua: &Lua, done: oneshot::Sender<()>) {
+pub(in crate::script) fn rehearse(host: &Rc<Host>, lua: &Lua, done: mpsc::UnboundedSender<()>) {
     let now = Instant::now();
     let timers: Vec<_> = host.timers.borrow().iter().map(|(id, t)| (*id, t.clone())).collect();
     for (id, timer) in &timers {
@@ -122,8 +128,8 @@ pub(in crate::script) fn rehearse(host: &Rc<Host>, lua: &Lua, done: oneshot::Sen
         while timers.iter().any(|(_, timer)| timer.handler.is_busy()) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        // Whoever asked may have lost patience.
-        let _ = done.send(());
+        // Whoever asked waits for the end of this.
+        drop(done);
     });
 }
 
@@ -131,6 +137,7 @@ impl Timer {
     fn fire(&self, host: &Rc<Host>, lua: &Lua, now: Instant, firing: &Firing) {
         let lateness = now.saturating_duration_since(firing.scheduled);
         let fired = Fired {
+            id: firing.id,
             name: self.name.clone(),
             scheduled: unix_now() - lateness.as_secs_f64(),
             lateness: lateness.as_secs_f64(),
@@ -195,7 +202,8 @@ impl Call {
             None => "timer".into(),
         };
         let timeout = self.options.duration("timeout")?;
-        let handler = Serial::new(self.function, what, limit.max(catch_up), Full::Refuse);
+        let handler =
+            Serial::new(Origin::Timer, self.function, what, limit.max(catch_up), Full::Refuse);
         let timer = Rc::new(Timer {
             name: self.name,
             interval,
@@ -241,6 +249,7 @@ fn methods(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
     };
     let cancel: fn(&Lua, &Handle) -> mlua::Result<Value> = |_, handle| {
         handle.host.timers.borrow_mut().remove(&handle.id);
+        handle.host.timer_ran(handle.id);
         Ok(Value::Boolean(handle.host.schedule.borrow_mut().remove(handle.id)))
     };
     methods.set("cancel", of("cancel", cancel)?)?;
@@ -248,9 +257,12 @@ fn methods(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
     methods.set(
         "fire",
         of("fire", |lua, handle| {
-            let now = Instant::now();
-            let firing = Firing { id: handle.id, scheduled: now, missed: 0, is_last: false };
-            handle.timer.fire(&handle.host, lua, now, &firing);
+            let (id, timer) = (handle.id, handle.timer.clone());
+            handle.host.when_live(lua, move |host, lua| {
+                let now = host.now();
+                let firing = Firing { id, scheduled: now, missed: 0, is_last: false };
+                timer.fire(host, lua, now, &firing);
+            });
             Ok(Value::Nil)
         })?,
     )?;

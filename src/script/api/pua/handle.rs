@@ -3,9 +3,14 @@
 use std::rc::Rc;
 
 use mlua::{AnyUserData, Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value};
+use tokio::task::spawn_local;
 
 use super::{
-    super::{super::host::Host, Fault, bind_async, failed, method, options::own},
+    super::{
+        super::{host::Host, life::Phase},
+        Fault, bind_async, failed, method,
+        options::own,
+    },
     Call, Entry, Sent, answer, closed,
 };
 use crate::command::{Command, EntityTag, Key, PublicationInfo, PublicationState, Publish, Reply};
@@ -57,6 +62,10 @@ pub(super) fn methods(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
             let call =
                 Call::named("publication:update", &options, Some(&*handle.borrow::<Handle>()?))?;
             let op = call.op;
+            if host.life.phase() == Phase::Staging {
+                let methods = handle.borrow::<Handle>()?.methods.clone();
+                return call.declare(&lua, &host, &methods);
+            }
             match call.begin(&host) {
                 Ok(begun) => {
                     handle.borrow_mut::<Handle>()?.template = begun.template.clone();
@@ -81,6 +90,19 @@ pub(super) fn methods(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
                     _ => Command::Remove { owner, key: key.clone(), timeout },
                 };
                 let sent = Sent { document: None, is_removal: name == "remove" };
+                if host.life.phase() == Phase::Staging {
+                    // Written down like everything else, in order.
+                    host.when_live(&lua, move |host, _| {
+                        if let (Ok(pending), Ok(reply)) =
+                            (entry.begin(host, &key, sent), host.core.send(command))
+                        {
+                            spawn_local(async move {
+                                pending.settle(&reply.await.unwrap_or_else(|_| closed()));
+                            });
+                        }
+                    });
+                    return Ok((Value::UserData(handle), Value::Nil));
+                }
                 let pending = match entry.begin(&host, &key, sent) {
                     Ok(pending) => pending,
                     Err(failure) => return Ok(failed(&lua, &host, op, &failure)?),
@@ -102,7 +124,11 @@ pub(super) fn methods(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
                 None => {
                     let table = lua.create_table()?;
                     table.raw_set("key", key.as_str())?;
-                    table.raw_set("state", PublicationState::Removed.as_str())?;
+                    let state = match host.life.phase() {
+                        Phase::Staging => PublicationState::Pending,
+                        Phase::Live | Phase::Ending => PublicationState::Removed,
+                    };
+                    table.raw_set("state", state.as_str())?;
                     Ok(table)
                 }
             }

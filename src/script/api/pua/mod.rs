@@ -5,6 +5,7 @@ mod handle;
 
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeMap,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -16,13 +17,15 @@ use tokio::{sync::oneshot, task::spawn_local};
 use super::{
     super::{
         host::Host,
+        life::{Origin, Phase},
         serial::{Full, Letter, Serial},
     },
     Fault, bind, bind_async, error_table, failed,
+    timer::unix_now,
 };
 use crate::command::{
     Change, Command, EntityTag, Failure, FailureKind, Key, OnStop, PublicationEvent,
-    PublicationState, Publish, Published, Reply,
+    PublicationInfo, PublicationState, Publish, Published, Reply,
 };
 use call::Call;
 use handle::{Handle, info_table, infos, methods};
@@ -85,6 +88,10 @@ pub(in crate::script) fn on_event(host: &Rc<Host>, lua: &Lua, event: Publication
 pub(in crate::script) struct Entry {
     live: RefCell<Live>,
     on_state: RefCell<Option<Rc<Serial<PublicationEvent>>>>,
+    /// What kind of activity of this version has declared it last, if one has.
+    origin: Cell<Option<Origin>>,
+    /// An earlier version has published it.
+    is_inherited: Cell<bool>,
     /// Calls the core has not answered yet.
     calls: Cell<usize>,
     /// Whether the core has the publication, as far as it has said.
@@ -93,7 +100,48 @@ pub(in crate::script) struct Entry {
     kept: Cell<usize>,
 }
 
+/// Takes in what the older version has published.
+pub(in crate::script) fn inherit(host: &Host, publications: &[PublicationInfo]) {
+    let mut own = host.publications.borrow_mut();
+    for info in publications {
+        let entry = Entry::default();
+        *entry.live.borrow_mut() = Live {
+            status: info.status,
+            reason: info.reason.clone(),
+            entity_tag: info.entity_tag.clone(),
+            expires: info.expires_at.map(|at| Duration::from_secs_f64((at - unix_now()).max(0.0))),
+            sent: false,
+        };
+        entry.is_known.set(true);
+        entry.is_inherited.set(true);
+        own.insert(info.key.clone(), Rc::new(entry));
+    }
+}
+
+/// Returns what this version has published, and what it has left of earlier ones, with the kind of
+/// activity that declared each.
+pub(in crate::script) fn origins(host: &Host) -> BTreeMap<Key, Origin> {
+    let mut origins = host.orphans.borrow().left().clone();
+    for (key, entry) in host.publications.borrow().iter() {
+        if let Some(origin) = entry.origin.get().filter(|_| entry.is_known.get()) {
+            origins.insert(key.clone(), origin);
+        }
+    }
+    origins
+}
+
 impl Entry {
+    /// Returns whether this version has declared the publication.
+    pub(in crate::script) fn is_declared(&self) -> bool {
+        self.origin.get().is_some()
+    }
+
+    /// Notes that it has.
+    fn declare(&self, host: &Host, key: &Key) {
+        self.origin.set(Some(host.life.origin()));
+        host.orphans.borrow_mut().declared(key);
+    }
+
     /// Takes the entry out of the script's table when nothing stands behind it any more: an end
     /// may be told while the next publish of the key is already under way.
     fn forget(&self, host: &Host, key: &Key) {
@@ -259,6 +307,9 @@ impl Call {
         host: &Rc<Host>,
         methods: &Table,
     ) -> Result<(Value, Value), Fault> {
+        if host.life.phase() == Phase::Staging {
+            return self.declare(lua, host, methods);
+        }
         let op = self.op;
         let begun = match self.begin(host) {
             Ok(begun) => begun,
@@ -270,23 +321,57 @@ impl Call {
 
     /// Publishes without waiting.
     fn send(self, lua: &Lua, host: &Rc<Host>, methods: &Table) -> Result<(Value, Value), Fault> {
+        if host.life.phase() == Phase::Staging {
+            return self.declare(lua, host, methods);
+        }
         let op = self.op;
         let begun = match self.begin(host) {
             Ok(begun) => begun,
             Err(failure) => return Ok(failed(lua, host, op, &failure)?),
         };
         let handle = lua.create_userdata(begun.handle(host, methods))?;
-        let host = host.clone();
-        spawn_local(async move {
-            let Begun { reply, pending, .. } = begun;
-            let reply = reply.await.unwrap_or_else(|_| closed());
-            if let Reply::Publication(Err(failure)) = &reply {
-                let script = &*host.name;
-                tracing::warn!(script, "{op}: {failure}");
-            }
-            pending.settle(&reply);
-        });
+        begun.let_run(host, op);
         Ok((Value::UserData(handle), Value::Nil))
+    }
+
+    /// Writes the call down for the take-over. What is up already is adopted then: a PUBLISH goes
+    /// out only if the state differs.
+    fn declare(
+        mut self,
+        lua: &Lua,
+        host: &Rc<Host>,
+        methods: &Table,
+    ) -> Result<(Value, Value), Fault> {
+        self.publish.owner = host.owner.clone();
+        let key = self.publish.key();
+        let entry = match host.publication(&key) {
+            Ok(entry) => entry,
+            Err(failure) => return Ok(failed(lua, host, self.op, &failure)?),
+        };
+        entry.declare(host, &key);
+        let handle = Handle {
+            key,
+            entry,
+            template: self.template(),
+            host: host.clone(),
+            methods: methods.clone(),
+        };
+        host.when_live(lua, move |host, _| {
+            let op = self.op;
+            match self.begin(host) {
+                Ok(begun) => begun.let_run(host, op),
+                Err(failure) => {
+                    let script = &*host.name;
+                    tracing::warn!(script, "{op}: {failure}");
+                }
+            }
+        });
+        Ok((Value::UserData(lua.create_userdata(handle)?), Value::Nil))
+    }
+
+    /// Kept for `:update`: the options of the last call, without its document.
+    fn template(&self) -> Publish {
+        Publish { document: None, entity_tag: None, adopts: false, ..(*self.publish).clone() }
     }
 
     /// Gives the command to the core.
@@ -308,13 +393,15 @@ impl Call {
                 return Err(failure);
             }
         };
+        // The first word of a new version on what an older one has published.
+        self.publish.adopts |= entry.is_inherited.replace(false);
+        entry.declare(host, &key);
+        let template = self.template();
         if let Some(function) = self.on_state {
             let what = format!("on_state of {key}");
-            let handler = Serial::new(function, what, QUEUE, Full::DropOldest);
+            let handler = Serial::new(Origin::Event, function, what, QUEUE, Full::DropOldest);
             *entry.on_state.borrow_mut() = Some(Rc::new(handler));
         }
-        // Kept for `:update`: the options of the last call, without its document.
-        let template = Publish { document: None, entity_tag: None, ..(*self.publish).clone() };
         let reply = host.core.send(Command::Publish(self.publish));
         let reply =
             reply.map_err(|closed| Failure::new(FailureKind::Closed, closed.to_string()))?;
@@ -340,6 +427,20 @@ impl Begun {
             host: host.clone(),
             methods: methods.clone(),
         }
+    }
+
+    /// Lets the call go on by itself; a failure is logged.
+    fn let_run(self, host: &Rc<Host>, op: &'static str) {
+        let host = host.clone();
+        spawn_local(async move {
+            let Self { reply, pending, .. } = self;
+            let reply = reply.await.unwrap_or_else(|_| closed());
+            if let Reply::Publication(Err(failure)) = &reply {
+                let script = &*host.name;
+                tracing::warn!(script, "{op}: {failure}");
+            }
+            pending.settle(&reply);
+        });
     }
 
     async fn finish(
