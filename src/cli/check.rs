@@ -141,6 +141,7 @@ impl Record {
                 self.publications.remove(&owner);
                 Reply::Abandoned { removed: Vec::new(), kept: Vec::new() }
             }
+            Command::Accounts { .. } => Reply::Accounts { changed: 0 },
             Command::Stop { .. } => Reply::Stopped { unanswered: 0 },
         };
         // The script may have ended meanwhile.

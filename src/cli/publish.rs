@@ -195,7 +195,12 @@ fn send(publish: Publish, settings: Settings) -> Result<Result<Published, Failur
     running.join();
     match reply {
         Ok(Reply::Publication(outcome)) => Ok(outcome),
-        Ok(Reply::Publications(_) | Reply::Abandoned { .. } | Reply::Stopped { .. })
+        Ok(
+            Reply::Publications(_)
+            | Reply::Abandoned { .. }
+            | Reply::Accounts { .. }
+            | Reply::Stopped { .. },
+        )
         | Err(driver::Closed) => {
             Err(Ended::new(exit::INTERNAL, anyhow::Error::msg("the SIP core has ended")))
         }

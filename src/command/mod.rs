@@ -23,7 +23,9 @@ pub use publish::{
 
 pub use suggest::closest;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use crate::sip::{config::Account, message::Uri};
 
 /// One request to the core; its answer carries the same ticket.
 #[derive(Debug, Clone)]
@@ -39,6 +41,9 @@ pub enum Command {
     Abandon { owner: Owner, keys: Option<Vec<Key>> },
     /// Lists publications, all of them or those of one owner, ordered by key; with a key that one alone.
     Publications { owner: Option<Owner>, key: Option<Key> },
+    /// Uses these accounts from now on, and these proxies where neither a call nor an account names
+    /// one. Publications that failed for good under an account that has changed start over.
+    Accounts { accounts: Vec<Arc<Account>>, outbound_proxy: Vec<Uri> },
     /// Ends everything in order: publications with `on_stop = remove` are removed, the rest is
     /// left to run out. Answered when nothing is in flight any more, or after `limit`.
     Stop { limit: Duration },
@@ -53,6 +58,8 @@ pub enum Reply {
     Publications(Vec<PublicationInfo>),
     /// To `Abandon`: what is being removed, and what is kept up without an owner.
     Abandoned { removed: Vec<Key>, kept: Vec<Key> },
+    /// To `Accounts`: how many publications go another way from now on, or by other credentials.
+    Accounts { changed: usize },
     /// To `Stop`: how many removals were still unanswered when the limit passed.
     Stopped { unanswered: usize },
 }

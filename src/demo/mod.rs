@@ -97,7 +97,12 @@ async fn end(at: Option<Instant>) {
 async fn list(core: &Handle) -> Vec<PublicationInfo> {
     match core.call(Command::Publications { owner: None, key: None }).await {
         Ok(Reply::Publications(infos)) => infos,
-        Ok(Reply::Publication(_) | Reply::Abandoned { .. } | Reply::Stopped { .. })
+        Ok(
+            Reply::Publication(_)
+            | Reply::Abandoned { .. }
+            | Reply::Accounts { .. }
+            | Reply::Stopped { .. },
+        )
         | Err(driver::Closed) => Vec::new(),
     }
 }

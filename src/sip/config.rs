@@ -49,7 +49,7 @@ impl Default for Config {
 }
 
 /// Credentials for one domain.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     /// Name to pick it by; `None`: by domain only.
     pub name: Option<String>,

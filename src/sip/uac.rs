@@ -119,6 +119,9 @@ impl Uac {
             Command::Abandon { owner, keys } => {
                 publications.abandon(now, wire, ticket, &owner, keys);
             }
+            Command::Accounts { accounts, outbound_proxy } => {
+                publications.use_accounts(now, wire, ticket, accounts, outbound_proxy);
+            }
             Command::Publications { owner, key } => {
                 let list = publications.list(owner.as_ref(), key.as_ref());
                 let outcome = Reply::Publications(list);

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "one binary; nothing is reachable from outside")]
 #![allow(dead_code, reason = "helpers wait for the stories that need them")]
 
+mod accounts;
 mod agent;
 mod auth;
 mod auth_choice;

@@ -148,9 +148,13 @@ pub(super) async fn infos(host: &Host, key: Option<Key>) -> Vec<PublicationInfo>
     let owner = Some(host.owner.clone());
     match host.core.call(Command::Publications { owner, key }).await {
         Ok(Reply::Publications(infos)) => infos,
-        Ok(Reply::Publication(_) | Reply::Abandoned { .. } | Reply::Stopped { .. }) | Err(_) => {
-            Vec::new()
-        }
+        Ok(
+            Reply::Publication(_)
+            | Reply::Abandoned { .. }
+            | Reply::Accounts { .. }
+            | Reply::Stopped { .. },
+        )
+        | Err(_) => Vec::new(),
     }
 }
 

@@ -210,7 +210,10 @@ impl Entry {
                     }
                 }
             },
-            Reply::Publications(_) | Reply::Abandoned { .. } | Reply::Stopped { .. } => {}
+            Reply::Publications(_)
+            | Reply::Abandoned { .. }
+            | Reply::Accounts { .. }
+            | Reply::Stopped { .. } => {}
         }
     }
 }
@@ -471,7 +474,10 @@ fn answer(
             Err(Fault::misuse(format!("{op}: {}", failure.message)))
         }
         Reply::Publication(Err(failure)) => Ok(failed(lua, host, op, &failure)?),
-        Reply::Publications(_) | Reply::Abandoned { .. } | Reply::Stopped { .. } => {
+        Reply::Publications(_)
+        | Reply::Abandoned { .. }
+        | Reply::Accounts { .. }
+        | Reply::Stopped { .. } => {
             Err(Fault::Lua(mlua::Error::runtime("the core answered another question")))
         }
     }

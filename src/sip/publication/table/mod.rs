@@ -36,7 +36,7 @@ use crate::{
         wire::Wire,
     },
 };
-use accounts::{account_key, find_account};
+use accounts::{find_account, proxies_by_account};
 use callers::{Callers, reply};
 use owners::check_owner;
 use stop::Stop;
@@ -77,11 +77,7 @@ impl Publications {
             finals: VecDeque::new(),
             stop: None,
             default_proxies: config.outbound_proxy.as_slice().into(),
-            account_proxies: config
-                .accounts
-                .iter()
-                .map(|account| (account_key(account), account.outbound_proxy.as_slice().into()))
-                .collect(),
+            account_proxies: proxies_by_account(&config.accounts),
             started: (now, wall),
         }
     }
