@@ -363,6 +363,11 @@ impl Host {
         self.inside().error_meta.clone()
     }
 
+    /// Returns what calls a function and returns `false` with what was raised and where, or `true`.
+    pub(super) fn guard(&self) -> Function {
+        self.inside().guard.clone()
+    }
+
     /// Gives an error table the metatable that shows it as one line.
     pub(super) fn finish_error(&self, table: &Table) {
         let _ = table.set_metatable(Some(self.inside().error_meta.clone()));

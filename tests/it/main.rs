@@ -38,6 +38,7 @@ mod secrets;
 mod simulation;
 mod sockets;
 mod support;
+mod tasks;
 mod torture;
 mod transaction;
 mod transport;

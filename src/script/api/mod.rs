@@ -73,6 +73,8 @@ pub(super) enum Fault {
     Misuse(String),
     /// The VM cannot go on, as when memory is out.
     Lua(mlua::Error),
+    /// The script itself raised this somewhere else; it is passed on with the way to there.
+    Raised { value: Value, trace: String },
 }
 
 impl Fault {
@@ -135,6 +137,7 @@ fn answer<R: IntoLuaMulti>(lua: &Lua, result: Result<R, Fault>) -> mlua::Result<
             Ok(values)
         }
         Err(Fault::Misuse(message)) => message.into_lua_multi(lua),
+        Err(Fault::Raised { value, trace }) => (false, value, trace).into_lua_multi(lua),
         Err(Fault::Lua(error)) => Err(error),
     }
 }

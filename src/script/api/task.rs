@@ -37,10 +37,7 @@ pub(super) fn table(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
     table.set(
         "cancel",
         bind(lua, host, |_, args: MultiValue| match args.front() {
-            Some(Value::UserData(task)) if task.is::<Task>() => {
-                task.borrow::<Task>()?.0.abort();
-                Ok(())
-            }
+            Some(Value::UserData(task)) if task.is::<Task>() => Ok(task.borrow::<Task>()?.end()),
             other => Err(Fault::misuse(format!(
                 "task.cancel: {} is not a task",
                 shown(other.unwrap_or(&Value::Nil))
@@ -70,12 +67,15 @@ fn sleep_as(lua: &Lua, host: &Host, call: &'static str) -> mlua::Result<Function
 }
 
 /// Runs functions side by side and returns the first result of each, in their order. An error in
-/// one ends the others and is raised.
+/// one ends the others and is raised as it is, table or text.
 async fn all(lua: Lua, host: Rc<Host>, args: MultiValue) -> Result<(Value, Value), Fault> {
-    let Some(Value::Table(list)) = args.front() else {
-        return Err(Fault::misuse(
-            "task.all: a list of functions is expected, as in task.all{ f, g }",
-        ));
+    let list = match args.front() {
+        Some(Value::Table(list)) if list.raw_len() > 0 || list.is_empty() => list,
+        _ => {
+            return Err(Fault::misuse(
+                "task.all: a list of functions is expected, as in task.all{ f, g }",
+            ));
+        }
     };
     let mut running = Running(Vec::new());
     for item in list.sequence_values::<Value>() {
@@ -85,7 +85,7 @@ async fn all(lua: Lua, host: Rc<Host>, args: MultiValue) -> Result<(Value, Value
         };
         let (host, origin) = (host.clone(), host.life.origin());
         running.0.push(spawn_local(async move {
-            let result = host.run(origin, function, ()).await;
+            let result = host.run(origin, host.guard(), function).await;
             drop(place);
             result
         }));
@@ -95,13 +95,34 @@ async fn all(lua: Lua, host: Rc<Host>, args: MultiValue) -> Result<(Value, Value
     for at in 0..running.0.len() {
         match (&mut running.0[at]).await {
             Ok(Ok(mut values)) => {
-                results.raw_set(at + 1, values.pop_front().unwrap_or(Value::Nil))?;
+                let ended_well = matches!(values.pop_front(), Some(Value::Boolean(true)));
+                let value = values.pop_front().unwrap_or(Value::Nil);
+                if !ended_well {
+                    return Err(raised(value));
+                }
+                results.raw_set(at + 1, value)?;
             }
-            Ok(Err(problem)) => return Err(mlua::Error::runtime(problem.message).into()),
+            // Not by the script: a limit.
+            Ok(Err(problem)) => {
+                let value = Value::String(lua.create_string(problem.message)?);
+                return Err(Fault::Raised { value, trace: problem.trace });
+            }
             Err(_) => return Err(mlua::Error::runtime("task.all: a task was cancelled").into()),
         }
     }
     Ok((Value::Table(results), Value::Nil))
+}
+
+/// Passes on what a guarded function raised.
+fn raised(value: Value) -> Fault {
+    match value {
+        Value::Table(error) => Fault::Raised {
+            value: error.get("value").unwrap_or(Value::Nil),
+            trace: error.get("trace").unwrap_or_default(),
+        },
+        // Raised while the error was being described, as when memory is out.
+        value => Fault::Raised { value, trace: String::new() },
+    }
 }
 
 fn too_many(lua: &Lua, host: &Host, op: &str) -> mlua::Result<(Value, Value)> {
@@ -123,16 +144,19 @@ impl Drop for Running {
 /// What `task.spawn` returns. Dropping it does not end the task.
 struct Task(AbortHandle);
 
+impl Task {
+    /// Ends it at the point at which it waits, or will wait next; returns whether it had not ended.
+    fn end(&self) -> bool {
+        let goes_on = !self.0.is_finished();
+        self.0.abort();
+        goes_on
+    }
+}
+
 impl UserData for Task {
     fn add_methods<M: UserDataMethods<Self>>(add: &mut M) {
-        add.add_method("cancel", |_, this, ()| {
-            this.0.abort();
-            Ok(())
-        });
-        add.add_method("close", |_, this, ()| {
-            this.0.abort();
-            Ok(())
-        });
+        add.add_method("cancel", |_, this, ()| Ok(this.end()));
+        add.add_method("close", |_, this, ()| Ok(this.end()));
         add.add_meta_method(MetaMethod::ToString, |_, this, ()| {
             Ok(if this.0.is_finished() { "task (ended)" } else { "task (running)" })
         });
