@@ -51,6 +51,21 @@ pub fn whole_seconds(span: Duration) -> Duration {
     Duration::from_secs(span.as_secs() + u64::from(span.subsec_nanos() > 0))
 }
 
+/// Returns a duration as a user would write it, such as `1h30m`; less than a millisecond is left out.
+pub fn spell_duration(span: Duration) -> String {
+    let mut left = span.as_millis();
+    let mut text = String::new();
+    for (unit, seconds) in UNITS {
+        let millis = (seconds * 1000.0) as u128;
+        let count = left / millis;
+        if count > 0 {
+            text += &format!("{count}{unit}");
+            left -= count * millis;
+        }
+    }
+    if text.is_empty() { "0s".into() } else { text }
+}
+
 /// What is no duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -65,6 +80,14 @@ const LONGEST: f64 = 1000.0 * 366.0 * 86_400.0;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_spelled_duration_reads_as_the_same() {
+        for text in ["0s", "100ms", "1s500ms", "30s", "5m", "1h30m", "1d", "3650d", "1d1h1m1s1ms"] {
+            let span = parse_duration(text).expect("a duration");
+            assert_eq!(spell_duration(span), text);
+        }
+    }
 
     #[test]
     fn durations_are_seconds_or_numbers_with_units() {

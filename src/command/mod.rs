@@ -10,7 +10,7 @@ mod outcome;
 mod publish;
 mod suggest;
 
-pub use duration::{DurationError, duration_of, parse_duration, whole_seconds};
+pub use duration::{DurationError, duration_of, parse_duration, spell_duration, whole_seconds};
 pub use headers::{ExtraHeaders, HeaderError};
 pub use outcome::{
     Cause, Change, Failure, FailureKind, PublicationEvent, PublicationInfo, PublicationState,

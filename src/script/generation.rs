@@ -16,7 +16,8 @@ use tokio::{
 };
 
 use super::{
-    Problem, ScriptSpec,
+    Problem, ScriptSpec, api,
+    clock::Clock,
     commons::Commons,
     host::Mail,
     keeper::ToKeeper,
@@ -38,6 +39,7 @@ pub(super) struct Ground {
     pub(super) core: driver::Handle,
     pub(super) hub: Hub,
     pub(super) commons: Arc<Commons>,
+    pub(super) clock: Clock,
     pub(super) threads: Threads,
     /// How long a new version has for declaring publications again, at the least.
     pub(super) orphan_patience: Duration,
@@ -77,6 +79,8 @@ pub(super) struct Carried {
     pub(super) state: Option<Plain>,
     /// What it has published, and what kind of activity did.
     pub(super) publications: BTreeMap<Key, Origin>,
+    /// Where its named timers stood.
+    pub(super) timers: BTreeMap<String, api::timer::Phase>,
 }
 
 impl Generation {

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::{
     Problem, api,
     budget::Budget,
+    clock::Clock,
     commons::Commons,
     generation::{Carried, Ground, Modules},
     hold::{self, Kills},
@@ -86,6 +87,7 @@ pub(super) struct Host {
     pub(super) hub: Hub,
     #[allow(dead_code, reason = "used by libraries to come")]
     pub(super) commons: Arc<Commons>,
+    pub(super) clock: Clock,
     pub(super) mail: mpsc::UnboundedSender<Mail>,
     pub(super) life: Life,
     pub(super) orphan_patience: Duration,
@@ -102,7 +104,9 @@ pub(super) struct Host {
     pub(super) schedule: RefCell<Schedule>,
     /// Wakes the timer loop when an earlier firing was entered.
     pub(super) schedule_changed: Notify,
-    pub(super) timers: RefCell<BTreeMap<TimerId, Rc<api::timer::Timer>>>,
+    pub(super) timers: RefCell<api::timer::Timers>,
+    /// Where named timers of the version before stood, while those of this one take up from there.
+    pub(super) phases: RefCell<BTreeMap<String, api::timer::Phase>>,
     pub(super) watches: RefCell<BTreeMap<WatchId, Rc<OnChange>>>,
     /// What this script has published.
     pub(super) publications: RefCell<BTreeMap<Key, Rc<api::pua::Entry>>>,
@@ -169,7 +173,7 @@ pub(super) struct Parts {
 
 impl Host {
     pub(super) fn new(parts: Parts) -> Rc<Self> {
-        let Ground { core, hub, commons, orphan_patience, is_rehearsal, .. } = parts.ground;
+        let Ground { core, hub, commons, clock, orphan_patience, is_rehearsal, .. } = parts.ground;
         Rc::new(Self {
             owner: Owner::Script(parts.name.clone()),
             name: parts.name,
@@ -182,6 +186,7 @@ impl Host {
             module_dirs: parts.module_dirs,
             hub,
             commons,
+            clock,
             mail: parts.mail,
             life: if parts.is_first { Life::default() } else { Life::staged() },
             orphan_patience,
@@ -195,6 +200,7 @@ impl Host {
             schedule: RefCell::default(),
             schedule_changed: Notify::new(),
             timers: RefCell::default(),
+            phases: RefCell::default(),
             watches: RefCell::default(),
             publications: RefCell::default(),
             documents: Cell::new(0),
@@ -209,7 +215,7 @@ impl Host {
 
     /// Returns the time.
     pub(super) fn now(&self) -> Instant {
-        Instant::now()
+        self.clock.now()
     }
 
     /// Takes the prelude's functions.

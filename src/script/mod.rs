@@ -7,6 +7,7 @@
 
 mod api;
 mod budget;
+mod clock;
 mod commons;
 mod generation;
 mod hold;
@@ -23,6 +24,8 @@ mod settle;
 mod status;
 mod thread;
 mod threads;
+#[cfg(test)]
+mod virtual_time;
 mod vm;
 pub mod watch;
 

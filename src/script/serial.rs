@@ -76,6 +76,16 @@ impl<T: Letter> Serial<T> {
         self.busy.get()
     }
 
+    /// Lets go of what waits, and returns how much that was. A run that has begun goes on.
+    pub(super) fn forget(&self) -> usize {
+        self.waiting.borrow_mut().drain(..).count()
+    }
+
+    /// Returns how much waits while the handler runs.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.borrow().len()
+    }
+
     /// Runs the handler, now or after those before; returns false when the letter is not taken.
     pub(super) fn push(self: &Rc<Self>, host: &Rc<Host>, lua: &Lua, letter: T) -> bool {
         if self.busy.get() {

@@ -17,6 +17,7 @@ use tokio::{
 
 use super::{
     Problem, ScriptSpec, Status,
+    clock::Clock,
     commons::Commons,
     generation::Ground,
     host::Mail,
@@ -116,6 +117,7 @@ impl Scripts {
             core: core.clone(),
             hub: hub.clone(),
             commons: Arc::new(Commons::default()),
+            clock: Clock::default(),
             threads: Threads::new(how.own_threads),
             orphan_patience: how.orphan_patience,
             is_rehearsal: how.is_rehearsal,

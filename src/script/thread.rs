@@ -107,7 +107,7 @@ pub(super) async fn serve(setup: Setup) {
     let mut batch: Vec<PublicationEvent> = Vec::new();
     let ending = loop {
         let rests = host.is_held() || host.life.phase() != Phase::Live;
-        let next = if rests { None } else { host.schedule.borrow_mut().next() };
+        let next = if rests { None } else { api::timer::next_look(&host) };
         let next = [next, host.orphans.borrow().next()].into_iter().flatten().min();
         tokio::select! {
             biased;
@@ -155,10 +155,13 @@ pub(super) async fn serve(setup: Setup) {
 fn take_over(host: &Rc<Host>, lua: &Lua, carried: Carried) {
     host.budget().end_staging();
     api::script::take_over(host, lua, carried.state);
+    host.phases.replace(carried.timers);
     host.take_over(lua);
+    // What nobody has taken up by now is no timer any more.
+    host.phases.take();
     let mut left = carried.publications;
     left.retain(|key, _| !host.publications.borrow().get(key).is_some_and(|own| own.is_declared()));
-    let timers: Vec<_> = host.timers.borrow().keys().copied().collect();
+    let timers: Vec<_> = host.timers.borrow().ids().collect();
     let due = host.now() + host.orphan_patience;
     host.orphans.borrow_mut().wait(due, left, timers);
     api::script::ready(host);
@@ -167,6 +170,7 @@ fn take_over(host: &Rc<Host>, lua: &Lua, carried: Carried) {
 /// Ends in order: waits end, `script.on_stop` has its say, and what is to be handed on is.
 async fn retire(host: &Rc<Host>, lua: &Lua, reason: Reason, reply: oneshot::Sender<Box<Carried>>) {
     host.life.end();
+    let timers = api::timer::phases(host);
     let stopping = api::script::stop(host, lua, reason);
     if tokio::time::timeout(ON_STOP, stopping).await.is_err() {
         let script = &*host.name;
@@ -179,8 +183,8 @@ async fn retire(host: &Rc<Host>, lua: &Lua, reason: Reason, reply: oneshot::Send
         }
         tokio::task::yield_now().await;
     }
-    let carried =
-        Carried { state: api::script::state(host, lua), publications: api::pua::origins(host) };
+    let (state, publications) = (api::script::state(host, lua), api::pua::origins(host));
+    let carried = Carried { state, publications, timers };
     // Whoever asked may have lost patience.
     let _ = reply.send(Box::new(carried));
 }

@@ -39,6 +39,7 @@ mod simulation;
 mod sockets;
 mod support;
 mod tasks;
+mod timers;
 mod torture;
 mod transaction;
 mod transport;

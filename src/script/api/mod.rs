@@ -10,6 +10,7 @@ mod fs;
 mod log;
 mod mail;
 mod options;
+mod os;
 pub(super) mod pua;
 pub(super) mod script;
 mod sys;
@@ -43,6 +44,7 @@ pub(super) fn install(lua: &Lua, host: &Rc<Host>) -> mlua::Result<()> {
         }
         globals.set(name, read_only(table))?;
     }
+    os::follow(lua, host)?;
     globals.set("sleep", task::sleep(lua, host)?)?;
     globals.set("print", log::print(lua, host)?)
 }

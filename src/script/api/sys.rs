@@ -12,13 +12,15 @@ pub(super) fn table(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
     let table = lua.create_table()?;
     // The first call has something to compare with, too.
     let meter = RefCell::new(Meter::default());
-    let _ = meter.borrow_mut().sample();
+    let _ = meter.borrow_mut().sample(host.clock.now());
     let owner = host.clone();
     table.set(
         "cpu",
-        bind(lua, host, move |lua, _: MultiValue| match meter.borrow_mut().sample() {
-            Ok(usage) => Ok((Value::Table(usage.table(lua)?), Value::Nil)),
-            Err(error) => Ok(unreadable(lua, &owner, "sys.cpu", &error)?),
+        bind(lua, host, move |lua, _: MultiValue| {
+            match meter.borrow_mut().sample(owner.clock.now()) {
+                Ok(usage) => Ok((Value::Table(usage.table(lua)?), Value::Nil)),
+                Err(error) => Ok(unreadable(lua, &owner, "sys.cpu", &error)?),
+            }
         })?,
     )?;
     let owner = host.clone();
@@ -88,9 +90,8 @@ struct Usage {
 }
 
 impl Meter {
-    fn sample(&mut self) -> Result<Usage, procfs::ProcError> {
+    fn sample(&mut self, now: Instant) -> Result<Usage, procfs::ProcError> {
         let stats = KernelStats::current()?;
-        let now = Instant::now();
         Ok(self.look(now, Times::of(&stats.total), stats.cpu_time.len()))
     }
 

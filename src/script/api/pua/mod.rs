@@ -21,7 +21,6 @@ use super::{
         serial::{Full, Letter, Serial},
     },
     Fault, bind, bind_async, error_table, failed,
-    timer::unix_now,
 };
 use crate::command::{
     Change, Command, EntityTag, Failure, FailureKind, Key, OnStop, PublicationEvent,
@@ -102,14 +101,14 @@ pub(in crate::script) struct Entry {
 
 /// Takes in what the older version has published.
 pub(in crate::script) fn inherit(host: &Host, publications: &[PublicationInfo]) {
-    let mut own = host.publications.borrow_mut();
+    let (mut own, now) = (host.publications.borrow_mut(), host.clock.unix());
     for info in publications {
         let entry = Entry::default();
         *entry.live.borrow_mut() = Live {
             status: info.status,
             reason: info.reason.clone(),
             entity_tag: info.entity_tag.clone(),
-            expires: info.expires_at.map(|at| Duration::from_secs_f64((at - unix_now()).max(0.0))),
+            expires: info.expires_at.map(|at| Duration::from_secs_f64((at - now).max(0.0))),
             sent: false,
         };
         entry.is_known.set(true);
