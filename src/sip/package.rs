@@ -17,13 +17,18 @@ pub(crate) struct Package {
 
 /// Returns what is known of a package; unknown ones behave like presence.
 pub(crate) fn package(name: &str) -> &'static Package {
-    PACKAGES.iter().find(|package| package.name == name).unwrap_or(&PACKAGES[0])
+    known(name).unwrap_or(&PACKAGES[0])
+}
+
+/// Every package has a template that tells of its watchers, and that one too (3857 §4.1).
+fn known(name: &str) -> Option<&'static Package> {
+    let name = if name.ends_with(".winfo") { "presence.winfo" } else { name };
+    PACKAGES.iter().find(|package| package.name == name)
 }
 
 /// Returns the base type of a package's documents, where there is one.
 pub fn document_type(name: &str) -> Option<&'static str> {
-    let package = PACKAGES.iter().find(|package| package.name == name)?;
-    Some(package.document).filter(|document| !document.is_empty())
+    Some(known(name)?.document).filter(|document| !document.is_empty())
 }
 
 /// The document types whose meaning puad knows, as Accept lists them. Short: every byte of an answer
@@ -75,3 +80,18 @@ const PACKAGES: &[Package] = &[
     },
     Package { name: "call-info", refresh: RefreshWith::Empty, empty_body: true, document: "" },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::document_type;
+
+    #[test]
+    fn pkg_31_every_template_of_watchers_has_their_document() {
+        for name in ["presence.winfo", "presence.winfo.winfo", "dialog.winfo", "x-mine.winfo"] {
+            assert_eq!(document_type(name), Some("application/watcherinfo+xml"), "{name}");
+        }
+        for name in ["winfo", "presencewinfo", "winfo.presence"] {
+            assert_eq!(document_type(name), None, "{name}");
+        }
+    }
+}
