@@ -52,8 +52,8 @@ fn publish(criterion: &mut Criterion) {
             count += 1;
             let now = start + Duration::from_micros(count);
             let mut publish = Publish::new(Owner::OneShot, presentity.clone(), event.clone());
-            let body = format!("{count:0400}").into_bytes().into();
-            publish.document = Some(Document { content_type: "text/plain".into(), body });
+            let body = format!("{count:0400}").into_bytes();
+            publish.document = Some(Document::new("text/plain", body));
             uac.handle_input(
                 now,
                 Input::Command(Ticket(count), Command::Publish(Box::new(publish))),

@@ -391,7 +391,7 @@ mod tests {
         let presentity = Uri::parse(&format!("sip:a@{source}")).expect("a URI");
         let event = EventType::parse("presence").expect("an event");
         let mut publish = Publish::new(Owner::OneShot, presentity, event);
-        publish.document = Some(Document { content_type: "a/b".into(), body: "x".into() });
+        publish.document = Some(Document::new("a/b", "x"));
         let mut config = sip::Config::default();
         config.limits.answers_per_second = 1000;
 

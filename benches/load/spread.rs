@@ -27,7 +27,7 @@ pub(crate) fn print() -> anyhow::Result<()> {
     let flow = FlowId(FlowId::FIRST_FOREIGN);
     uac.handle_input(start, Input::FlowAccepted { flow, transport, local, remote: None });
     let event = EventType::parse("presence").expect("a package");
-    let document = Document { content_type: "text/plain".into(), body: vec![b'x'; 400].into() };
+    let document = Document::new("text/plain", vec![b'x'; 400]);
     let before = process::resident()?;
     for user in 0..PUBLICATIONS {
         let presentity = uri(&format!("sip:user{user}@bench.example"));

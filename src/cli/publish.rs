@@ -169,8 +169,7 @@ impl Args {
                     ))
                 })?,
             };
-            publish.document =
-                Some(Document { content_type: content_type.into(), body: body.into() });
+            publish.document = Some(Document::new(content_type, body));
         }
         publish.expires = whole_seconds(self.expires);
         publish.id = self.id;

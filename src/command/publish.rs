@@ -147,13 +147,15 @@ impl fmt::Debug for Key {
     }
 }
 
-/// A body and its type, sent byte for byte.
+/// A body and its type, sent byte for byte, but for a version that puad counts.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Document {
     /// The Content-Type value; [`has_media_type`](Self::has_media_type) checks it.
     pub content_type: Arc<str>,
-    /// The octets.
+    /// The octets. A counted version is 0 in them, so that documents compare without it.
     pub body: Bytes,
+    /// Where in the octets the digit of a counted version stands.
+    pub version: Option<usize>,
 }
 
 impl fmt::Debug for Document {
@@ -164,6 +166,21 @@ impl fmt::Debug for Document {
 }
 
 impl Document {
+    /// Takes a body that is sent as it is.
+    pub fn new(content_type: impl Into<Arc<str>>, body: impl Into<Bytes>) -> Self {
+        Self { content_type: content_type.into(), body: body.into(), version: None }
+    }
+
+    /// Returns the document with this number in the place of its counted version.
+    #[must_use]
+    pub fn numbered(&self, number: u32) -> Self {
+        let digit = self.version.filter(|at| self.body.get(*at) == Some(&b'0'));
+        let Some(at) = digit.filter(|_| number > 0) else { return self.clone() };
+        let number = number.to_string();
+        let body = [&self.body[..at], number.as_bytes(), &self.body[at + 1..]].concat();
+        Self { body: body.into(), ..self.clone() }
+    }
+
     /// Returns whether the content type is a media type, perhaps with parameters.
     pub fn has_media_type(&self) -> bool {
         is_media_type(&self.content_type)
@@ -371,6 +388,21 @@ mod tests {
         }
         for bad in ["", "a b", "dialog;", "dialog;x=\"", "dialog;x=a b", "a\r\nb", "dialog;=x"] {
             assert!(EventType::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_takes_the_place_of_the_digit_and_nothing_else() {
+        let body = "<a version=\"0\"/>";
+        let counted = Document { version: body.find('0'), ..Document::new("a/b", body) };
+        assert_eq!(counted.numbered(0), counted);
+        assert_eq!(counted.numbered(12).body, "<a version=\"12\"/>");
+        assert_eq!(counted.body, body, "the kept document stays as it is");
+        let plain = Document::new("a/b", body);
+        assert_eq!(plain.numbered(12).body, body);
+        for at in [0, 3, 1000] {
+            let astray = Document { version: Some(at), ..plain.clone() };
+            assert_eq!(astray.numbered(12).body, body, "{at} is no digit's place");
         }
     }
 

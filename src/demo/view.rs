@@ -177,9 +177,8 @@ mod tests {
 
     #[test]
     fn a_document_is_told_in_a_few_words() {
-        let told = |content_type: &str, body: &'static str| {
-            summary(&Document { content_type: content_type.into(), body: body.into() })
-        };
+        let told =
+            |content_type: &str, body: &'static str| summary(&Document::new(content_type, body));
         assert_eq!(
             told("application/pidf+xml", "<p><note>50% &amp; more</note></p>"),
             "50% & more"

@@ -29,6 +29,7 @@ mod publish_regressions;
 mod publish_retry;
 mod publish_tags;
 mod publish_time;
+mod publish_version;
 mod reload;
 mod response;
 mod roundtrip;

@@ -139,8 +139,8 @@ pub fn mailbox(new: u32) -> Publish {
 pub fn publish(event: &str, content_type: &str, body: &str) -> Publish {
     let presentity = Uri::parse(ALICE).expect("a URI");
     let mut publish = Publish::new(owner(), presentity, EventType::parse(event).expect("an event"));
-    let body = body.as_bytes().to_vec().into();
-    publish.document = Some(Document { content_type: content_type.into(), body });
+    let body = body.as_bytes().to_vec();
+    publish.document = Some(Document::new(content_type, body));
     publish
 }
 

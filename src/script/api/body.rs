@@ -48,7 +48,7 @@ impl Body {
     /// Returns what is sent.
     pub(super) fn document(&self) -> Document {
         let body = Bytes::copy_from_slice(&self.text.as_bytes());
-        Document { content_type: self.content_type.clone(), body }
+        Document::new(self.content_type.clone(), body)
     }
 }
 

@@ -46,6 +46,9 @@ pub(crate) struct Publication {
     /// The shortest lifetime the server takes, once a 423 has told.
     least_expires: u32,
     last_sent: Option<Instant>,
+    /// The number of the next document that is counted. It grows with each that leaves, whatever
+    /// becomes of it, and never starts over: watchers discard what is not newer (4235 §4.3).
+    version: u32,
     pub(crate) last: Last,
 }
 
@@ -118,6 +121,7 @@ impl Publication {
             is_recovering: false,
             least_expires: 0,
             last_sent: None,
+            version: 0,
             last: Last::default(),
         }
     }

@@ -115,6 +115,12 @@ impl Publication {
         self.state = State::InFlight { held, sent };
         self.last_sent = Some(now);
         self.last.requests += 1;
+        // Once per operation: the attempts at it, with credentials or at another hop, are the same.
+        let document = document.map(|document| {
+            let numbered = document.numbered(self.version);
+            self.version = self.version.saturating_add(document.version.is_some().into());
+            numbered
+        });
         Draft {
             presentity: self.wanted.presentity.clone(),
             event: self.wanted.event.as_str().into(),

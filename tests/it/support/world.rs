@@ -380,7 +380,7 @@ pub fn publish(presentity: &str, event: &str, content_type: &str, body: &str) ->
 }
 
 pub fn document(content_type: &str, body: &str) -> Document {
-    Document { content_type: content_type.into(), body: body.as_bytes().to_vec().into() }
+    Document::new(content_type, body.as_bytes().to_vec())
 }
 
 pub fn secs(seconds: impl Into<f64>) -> Duration {

@@ -208,7 +208,7 @@ fn read_document(
                 Some(content_type) => content_type,
                 None => default_type(event).map_err(|why| ("content_type", why))?,
             };
-            Ok(Some(Document { content_type, body: Bytes::copy_from_slice(&text.as_bytes()) }))
+            Ok(Some(Document::new(content_type, Bytes::copy_from_slice(&text.as_bytes()))))
         }
         Value::UserData(body) if body.is::<Body>() => {
             let body = body.borrow::<Body>().map_err(|error| ("body", error.to_string()))?;

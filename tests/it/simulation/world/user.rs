@@ -250,8 +250,7 @@ pub(super) fn publish_of(plan: &Plan, at: usize, body: Option<String>) -> Publis
     let event = EventType::parse(key.event).expect("an event");
     let mut publish = Publish::new(Owner::Script("".into()), presentity, event);
     publish.id = key.id.clone();
-    publish.document =
-        body.map(|body| Document { content_type: "text/plain".into(), body: body.into() });
+    publish.document = body.map(|body| Document::new("text/plain", body));
     publish.expires = Duration::from_secs(key.expires);
     publish.min_interval = Duration::from_secs_f64(key.min_interval);
     publish.skip_unchanged = key.skip_unchanged;
