@@ -4,23 +4,30 @@
 //! its own. The words for activities and moods are in [`rpid`](super::rpid).
 
 use quick_xml::events::BytesStart;
+use serde::Serialize;
 
 use super::{
-    BodyError, Field, Timestamp,
-    pidf::{check_uri, with_id, write_note, write_timestamp},
+    BodyError, Field, Timestamp, UserInput,
+    pidf::{DATA_MODEL, NAMESPACE, RPID, check_uri, read_timestamp, with_id, write_timestamp},
+    read::Element,
     rpid::{ACTIVITIES, MOOD, Words},
     xml::{Ids, Xml},
 };
 
 /// One human.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Person {
     /// Names the person in this and in every later document.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub id: String,
+    /// What the author calls this kind of person; nobody else sees meaning in it (RFC 4480 §3.3).
+    pub class: Option<String>,
     /// What the person does, in RPID's words.
     pub activities: Vec<String>,
     /// How the person feels, in RPID's words.
     pub mood: Vec<String>,
+    /// Whether the person has used a device lately.
+    pub user_input: Option<UserInput>,
     /// A remark for humans.
     pub note: Option<String>,
     /// When this became so.
@@ -28,11 +35,17 @@ pub struct Person {
 }
 
 /// One machine.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Device {
     /// Names the device in this and in every later document.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub id: String,
+    /// What the author calls this kind of device; nobody else sees meaning in it (RFC 4480 §3.3).
+    pub class: Option<String>,
+    /// Whether the device has been used lately.
+    pub user_input: Option<UserInput>,
     /// What the device is called everywhere, in all presentities' documents: a URN (4479 §3.5).
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub device_id: String,
     /// A remark for humans.
     pub note: Option<String>,
@@ -42,7 +55,31 @@ pub struct Device {
 
 impl Person {
     pub(super) fn uses_rpid(&self) -> bool {
-        !self.activities.is_empty() || !self.mood.is_empty()
+        !self.activities.is_empty()
+            || !self.mood.is_empty()
+            || self.class.is_some()
+            || self.user_input.is_some()
+    }
+
+    /// Reads a person; `None` for one that only those understand who know more than puad.
+    pub(super) fn read(person: Element<'_, '_>) -> Option<Self> {
+        let known = [
+            (DATA_MODEL, &["note", "timestamp"][..]),
+            (RPID, &["activities", "class", "mood", "user-input"]),
+        ];
+        if person.is_beyond(NAMESPACE, &known) {
+            return None;
+        }
+        let rpid = person.within(RPID);
+        Some(Self {
+            id: person.attribute("id").unwrap_or_default(),
+            class: rpid.text_of("class"),
+            activities: ACTIVITIES.read(rpid),
+            mood: MOOD.read(rpid),
+            user_input: UserInput::read(person),
+            note: person.text_of("note"),
+            timestamp: read_timestamp(person),
+        })
     }
 
     pub(super) fn write<'a>(
@@ -53,9 +90,11 @@ impl Person {
     ) -> Result<(), BodyError> {
         let field = |name| Field::nth("persons", index, name);
         xml.open(with_id("dm:person", ids.take(field("id"), &self.id)?));
+        xml.leaf("rpid:class", field("class"), self.class.as_deref())?;
         write_words(xml, &ACTIVITIES, index, &self.activities)?;
         write_words(xml, &MOOD, index, &self.mood)?;
-        write_note(xml, "dm:note", field("note"), self.note.as_deref())?;
+        UserInput::write(self.user_input.as_ref(), xml, field("user_input"))?;
+        xml.leaf("dm:note", field("note"), self.note.as_deref())?;
         write_timestamp(xml, "dm:timestamp", field("timestamp"), self.timestamp.as_ref())?;
         xml.close("dm:person");
         Ok(())
@@ -63,6 +102,26 @@ impl Person {
 }
 
 impl Device {
+    pub(super) fn uses_rpid(&self) -> bool {
+        self.class.is_some() || self.user_input.is_some()
+    }
+
+    /// Reads a device; `None` for one that only those understand who know more than puad.
+    pub(super) fn read(device: Element<'_, '_>) -> Option<Self> {
+        let known = [
+            (DATA_MODEL, &["deviceID", "note", "timestamp"][..]),
+            (RPID, &["class", "user-input"]),
+        ];
+        (!device.is_beyond(NAMESPACE, &known)).then(|| Self {
+            id: device.attribute("id").unwrap_or_default(),
+            class: device.within(RPID).text_of("class"),
+            user_input: UserInput::read(device),
+            device_id: device.word_of("deviceID").unwrap_or_default(),
+            note: device.text_of("note"),
+            timestamp: read_timestamp(device),
+        })
+    }
+
     pub(super) fn write<'a>(
         &'a self,
         xml: &mut Xml,
@@ -71,8 +130,10 @@ impl Device {
     ) -> Result<(), BodyError> {
         let field = |name| Field::nth("devices", index, name);
         xml.open(with_id("dm:device", ids.take(field("id"), &self.id)?));
+        xml.leaf("rpid:class", field("class"), self.class.as_deref())?;
+        UserInput::write(self.user_input.as_ref(), xml, field("user_input"))?;
         xml.text(BytesStart::new("dm:deviceID"), check_uri(field("device_id"), &self.device_id)?);
-        write_note(xml, "dm:note", field("note"), self.note.as_deref())?;
+        xml.leaf("dm:note", field("note"), self.note.as_deref())?;
         write_timestamp(xml, "dm:timestamp", field("timestamp"), self.timestamp.as_ref())?;
         xml.close("dm:device");
         Ok(())

@@ -1,34 +1,58 @@
 //! Documents that scripts publish, built from plain values; pure.
 //!
-//! A builder takes the shape an author writes ([`Pidf`], [`Mwi`]), checks all of it and gives
-//! back a [`Body`]. The same shapes are what reading a document gives, so they hold text as it
-//! was written; whether it can be sent is decided when the body is built. Sending it is left to
-//! [`sip`](crate::sip), turning Lua tables into these shapes to [`script`](crate::script).
+//! A builder takes the shape an author writes ([`Pidf`], [`DialogInfo`], …), checks all of it and
+//! gives back a [`Body`]. The same shapes are what [`parse`] gives for a document that came in, so
+//! they hold text as it was written; whether it can be sent is decided when the body is built.
+//! Sending it is left to [`sip`](crate::sip), turning Lua tables into these shapes and back to
+//! [`script`](crate::script).
 
+mod charset;
+mod conference;
 mod data_model;
+mod dialog_info;
 mod error;
 mod mwi;
+mod parse;
+mod participants;
 mod pidf;
+mod read;
+mod reginfo;
 mod rpid;
 mod timestamp;
+mod watcherinfo;
 mod xml;
 
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 
+pub use conference::{AvailableMedia, Conference, ConferenceState, Description, Host, Link};
 pub use data_model::{Device, Person};
-pub use error::{BodyError, Field};
+pub use dialog_info::{Address, Dialog, DialogInfo, Participant, Replaces, SessionDescription};
+pub use error::{BodyError, Field, Place};
 pub use mwi::{Count, Mwi};
+pub use parse::{ParseError, Parsed, Position, parse};
+pub use participants::{CallInfo, Endpoint, Media, Step, User};
 pub use pidf::{Pidf, Tuple};
+pub use reginfo::{Contact, Reginfo, Registration, TemporaryGruu};
+pub use rpid::UserInput;
 pub use timestamp::Timestamp;
+pub use watcherinfo::{Watcher, WatcherList, Watcherinfo};
 
-/// The types of the documents that are built here.
+/// The types of the documents that are built and read here.
 pub mod content_type {
     /// Presence (RFC 3863).
     pub const PIDF: &str = "application/pidf+xml";
     /// Message waiting (RFC 3842).
     pub const MESSAGE_SUMMARY: &str = "application/simple-message-summary";
+    /// Dialogs (RFC 4235).
+    pub const DIALOG_INFO: &str = "application/dialog-info+xml";
+    /// Registrations (RFC 3680).
+    pub const REGINFO: &str = "application/reginfo+xml";
+    /// Conferences (RFC 4575).
+    pub const CONFERENCE_INFO: &str = "application/conference-info+xml";
+    /// Watchers (RFC 3858).
+    pub const WATCHERINFO: &str = "application/watcherinfo+xml";
 }
 
 /// A document, ready to be published.
@@ -38,13 +62,18 @@ pub struct Body {
     pub content_type: Arc<str>,
     /// The octets, sent as they are.
     pub text: Bytes,
-    /// Whether the document carries a number that grows with every PUBLISH. None of today's does.
-    pub versioned: bool,
+    /// Where the digit of the document's version stands, when it is to grow with every PUBLISH.
+    /// The text shows version 0.
+    pub version: Option<usize>,
 }
 
 impl Body {
     fn new(content_type: &'static str, text: Bytes) -> Self {
-        Self { content_type: content_type.into(), text, versioned: false }
+        Self { content_type: content_type.into(), text, version: None }
+    }
+
+    fn versioned(content_type: &'static str, text: Bytes, version: Option<usize>) -> Self {
+        Self { version, ..Self::new(content_type, text) }
     }
 }
 

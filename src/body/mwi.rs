@@ -4,13 +4,15 @@
 //! message, then a group of headers for each message worth naming. Whether the account has a
 //! mailbox, and how full it is, is the script's business.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
-use super::{Body, BodyError, Field, content_type, error::shown};
+use serde::{Serialize, Serializer};
+
+use super::{Body, BodyError, Field, content_type, error::shown, parse::ParseError};
 use crate::sip::message::{UriError, UriRef, is_token};
 
 /// What a lamp and the display under it show.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Mwi {
     /// Whether messages are waiting. `None`: they are if any class counts a new one.
     pub waiting: Option<bool>,
@@ -26,12 +28,16 @@ pub struct Mwi {
     pub multimedia: Option<Count>,
     /// Text messages.
     pub text: Option<Count>,
+    /// Messages of other classes, by the name of the class.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub other: BTreeMap<String, Count>,
     /// Headers of single messages: names and values, a group for each message.
+    #[serde(serialize_with = "as_tables")]
     pub headers: Vec<Vec<(String, String)>>,
 }
 
 /// How many messages of one class there are. A count can be no larger than 4294967295 (3842 §3.5).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Count {
     /// Not listened to.
     pub new: u32,
@@ -51,10 +57,21 @@ impl Mwi {
     pub fn build(&self) -> Result<Body, BodyError> {
         let mut text = String::with_capacity(128);
         let waiting = if self.is_waiting() { "yes" } else { "no" };
-        push(&mut text, format_args!("Messages-Waiting: {waiting}"));
+        push(&mut text, format_args!("{STATUS}: {waiting}"));
         if let Some(account) = &self.account {
             check_account(account)?;
-            push(&mut text, format_args!("Message-Account: {account}"));
+            push(&mut text, format_args!("{ACCOUNT}: {account}"));
+        }
+        for name in self.other.keys() {
+            let is_known =
+                [STATUS, ACCOUNT].iter().chain(&CLASSES).any(|k| name.eq_ignore_ascii_case(k));
+            if is_known || !is_token(name.as_bytes()) {
+                return Err(BodyError::Text {
+                    field: Field::top("other").into(),
+                    value: shown(name),
+                    expected: "the name of another class of messages, such as \"video-message\"",
+                });
+            }
         }
         for (class, count) in self.classes() {
             push_count(&mut text, class, count);
@@ -72,18 +89,119 @@ impl Mwi {
         })
     }
 
-    /// Yields the classes that are counted, by their names in RFC 3458.
-    fn classes(&self) -> impl Iterator<Item = (&'static str, Count)> {
-        [
-            ("Voice-Message", self.voice),
-            ("Fax-Message", self.fax),
-            ("Pager-Message", self.pager),
-            ("Multimedia-Message", self.multimedia),
-            ("Text-Message", self.text),
-        ]
-        .into_iter()
-        .filter_map(|(class, count)| Some((class, count?)))
+    /// Yields the classes that are counted, by their names.
+    fn classes(&self) -> impl Iterator<Item = (&str, Count)> {
+        CLASSES
+            .into_iter()
+            .zip([self.voice, self.fax, self.pager, self.multimedia, self.text])
+            .filter_map(|(class, count)| Some((class, count?)))
+            .chain(self.other.iter().map(|(class, count)| (class.as_str(), *count)))
     }
+
+    /// Reads a summary: the status line, then what else can be read of it.
+    pub(super) fn read(text: &str) -> Result<Self, ParseError> {
+        let mut lines = Lines::of(text);
+        let (line, first) = lines.by_ref().find(|(_, line)| !line.is_empty()).unwrap_or_default();
+        let waiting = named(&first).filter(|(name, _)| name.eq_ignore_ascii_case(STATUS));
+        let waiting = match waiting.map(|(_, value)| value.to_ascii_lowercase()).as_deref() {
+            Some("yes") => true,
+            Some("no") => false,
+            Some(_) | None => {
+                return Err(ParseError::NoStatusLine { line: line.max(1), found: shown(&first) });
+            }
+        };
+        let mut mwi = Self { waiting: Some(waiting), ..Self::default() };
+        for (_, line) in lines.by_ref().take_while(|(_, line)| !line.is_empty()) {
+            let Some((name, value)) = named(&line) else { continue };
+            if name.eq_ignore_ascii_case(ACCOUNT) {
+                let inner = value.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
+                let account = inner.unwrap_or(value);
+                mwi.account = (!account.is_empty()).then(|| account.to_owned());
+            } else if let Some(count) = Count::of_line(value) {
+                mwi.put(name, count);
+            }
+        }
+        let mut message = Vec::new();
+        for (_, line) in lines {
+            if let Some((name, value)) = named(&line) {
+                message.push((name.to_owned(), value.to_owned()));
+            } else if line.is_empty() && !message.is_empty() {
+                mwi.headers.push(std::mem::take(&mut message));
+            }
+        }
+        mwi.headers.extend((!message.is_empty()).then_some(message));
+        Ok(mwi)
+    }
+
+    fn put(&mut self, class: &str, count: Count) {
+        let known =
+            [&mut self.voice, &mut self.fax, &mut self.pager, &mut self.multimedia, &mut self.text];
+        let at = CLASSES.iter().position(|known| class.eq_ignore_ascii_case(known));
+        match at.and_then(|at| known.into_iter().nth(at)) {
+            Some(place) => *place = Some(count),
+            None => {
+                self.other.insert(class.to_owned(), count);
+            }
+        }
+    }
+}
+
+/// The lines of a summary without their ends, folded ones made one again, with their numbers.
+struct Lines<'a> {
+    rest: std::iter::Peekable<std::iter::Enumerate<std::str::Lines<'a>>>,
+}
+
+impl<'a> Lines<'a> {
+    fn of(text: &'a str) -> Self {
+        Self { rest: text.lines().enumerate().peekable() }
+    }
+}
+
+impl Iterator for Lines<'_> {
+    type Item = (usize, String);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (at, line) = self.rest.next()?;
+        let mut line = line.trim_matches(BLANKS).to_owned();
+        while !line.is_empty()
+            && let Some((_, more)) = self.rest.next_if(|(_, next)| {
+                next.starts_with(BLANKS) && !next.trim_matches(BLANKS).is_empty()
+            })
+        {
+            line.push(' ');
+            line.push_str(more.trim_matches(BLANKS));
+        }
+        Some((at + 1, line))
+    }
+}
+
+/// Returns the two sides of a line's colon.
+fn named(line: &str) -> Option<(&str, &str)> {
+    let (name, value) = line.split_once(':')?;
+    let name = name.trim_end_matches(BLANKS);
+    is_token(name.as_bytes()).then(|| (name, value.trim_matches(BLANKS)))
+}
+
+/// Writes each message as one table, in which a repeated header is a list with commas.
+fn as_tables<S: Serializer>(
+    headers: &[Vec<(String, String)>],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(headers.iter().map(|message| {
+        let mut table: BTreeMap<&str, String> = BTreeMap::new();
+        for (name, value) in message {
+            match table.get_mut(name.as_str()) {
+                Some(before) => {
+                    before.push_str(", ");
+                    before.push_str(value);
+                }
+                None => {
+                    table.insert(name, value.clone());
+                }
+            }
+        }
+        table
+    }))
 }
 
 impl Count {
@@ -91,12 +209,36 @@ impl Count {
     ///
     /// # Errors
     /// When it is not whole, negative, or larger than a summary may say.
-    pub fn read(field: Field, value: f64) -> Result<u32, BodyError> {
+    pub fn read(field: Field<'_>, value: f64) -> Result<u32, BodyError> {
         if value.fract() != 0.0 || !(0.0..=f64::from(u32::MAX)).contains(&value) {
-            return Err(BodyError::Count { field, value });
+            return Err(BodyError::Count { field: field.into(), value });
         }
         Ok(value as u32)
     }
+
+    /// Reads `new/old` and perhaps `(new/old)` of the urgent ones, with blanks anywhere.
+    fn of_line(text: &str) -> Option<Self> {
+        let (counts, urgent) = match text.split_once('(') {
+            Some((counts, urgent)) => (counts, Some(urgent.trim_end_matches(BLANKS))),
+            None => (text, None),
+        };
+        let pair = |text: &str| {
+            let (new, old) = text.split_once('/')?;
+            Some((clamped(new)?, clamped(old)?))
+        };
+        let (new, old) = pair(counts)?;
+        // Broken urgent counts do not take the others along.
+        let urgent = urgent.and_then(|urgent| pair(urgent.strip_suffix(')')?));
+        let (urgent_new, urgent_old) = urgent.unzip();
+        Some(Self { new, old, urgent_new, urgent_old })
+    }
+}
+
+/// Reads a count; one above what a summary can say is the most it can say (3842 §3.5).
+fn clamped(text: &str) -> Option<u32> {
+    let text = text.trim_matches(BLANKS);
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().unwrap_or(u32::MAX))
 }
 
 fn push(text: &mut String, line: std::fmt::Arguments<'_>) {
@@ -115,11 +257,11 @@ fn push_count(text: &mut String, class: &str, count: Count) {
 /// Writes one message's headers behind the empty line that begins a group (3842 §5.2).
 fn push_message(
     text: &mut String,
-    field: Field,
+    field: Field<'_>,
     message: &[(String, String)],
 ) -> Result<(), BodyError> {
     if message.is_empty() {
-        return Err(BodyError::NoHeaders { field });
+        return Err(BodyError::NoHeaders { field: field.into() });
     }
     push(text, format_args!(""));
     for (name, value) in message {
@@ -127,9 +269,9 @@ fn push_message(
             return Err(BodyError::header_name(field, name));
         }
         if value.bytes().any(|b| (b < 0x20 && b != b'\t') || b == 0x7f) {
-            return Err(BodyError::HeaderValue { field, name: name.clone() });
+            return Err(BodyError::HeaderValue { field: field.into(), name: name.clone() });
         }
-        push(text, format_args!("{name}: {value}"));
+        push(text, format_args!("{name}: {}", value.trim_matches(BLANKS)));
     }
     Ok(())
 }
@@ -138,11 +280,21 @@ fn push_message(
 fn check_account(account: &str) -> Result<(), BodyError> {
     let field = Field::top("account");
     if !account.is_ascii() {
-        return Err(BodyError::Uri { field, reason: UriError::Character(shown(account)) });
+        return Err(BodyError::Uri {
+            field: field.into(),
+            reason: UriError::Character(shown(account)),
+        });
     }
-    UriRef::parse(account).map_err(|reason| BodyError::Uri { field, reason })?;
+    UriRef::parse(account).map_err(|reason| BodyError::Uri { field: field.into(), reason })?;
     Ok(())
 }
+
+const STATUS: &str = "Messages-Waiting";
+const ACCOUNT: &str = "Message-Account";
+/// The classes with fields of their own, by their names in RFC 3458.
+const CLASSES: [&str; 5] =
+    ["Voice-Message", "Fax-Message", "Pager-Message", "Multimedia-Message", "Text-Message"];
+const BLANKS: [char; 2] = [' ', '\t'];
 
 #[cfg(test)]
 mod tests {

@@ -5,18 +5,21 @@
 //! tells one tuple from the next by them, so they have to stay as they are (3903 §10.4).
 
 use quick_xml::events::BytesStart;
+use serde::Serialize;
 
 use super::{
-    Body, BodyError, Device, Field, Person, Timestamp, content_type,
-    error::{closest, shown},
+    Body, BodyError, Device, Field, Person, Timestamp, UserInput, content_type,
+    error::choose,
+    read::Element,
     xml::{Ids, Xml, check_text},
 };
 use crate::sip::message::UriRef;
 
 /// The state of one presentity.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Pidf {
     /// Whose state: a `pres:` or SIP URI.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub entity: String,
     /// The services it can be reached through.
     pub tuples: Vec<Tuple>,
@@ -29,12 +32,19 @@ pub struct Pidf {
 }
 
 /// One service and whether it is there.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Tuple {
     /// Names the tuple in this and in every later document.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub id: String,
     /// `open` or `closed`.
     pub basic: Option<String>,
+    /// What the author calls this kind of service; nobody else sees meaning in it (RFC 4480 §3.3).
+    pub class: Option<String>,
+    /// Whether somebody has used the service lately.
+    pub user_input: Option<UserInput>,
+    /// The device it runs on, by its `device_id`.
+    pub device_id: Option<String>,
     /// Where the service is reached.
     pub contact: Option<String>,
     /// How much this contact is preferred, from 0 to 1; written with three decimals at the most.
@@ -53,11 +63,15 @@ impl Pidf {
     /// cannot hold; when two identifiers are the same.
     pub fn build(&self) -> Result<Body, BodyError> {
         let mut root = BytesStart::new("presence");
-        root.push_attribute(("xmlns", PIDF));
-        if !self.persons.is_empty() || !self.devices.is_empty() {
+        root.push_attribute(("xmlns", NAMESPACE));
+        let names_device = self.tuples.iter().any(|tuple| tuple.device_id.is_some());
+        if names_device || !self.persons.is_empty() || !self.devices.is_empty() {
             root.push_attribute(("xmlns:dm", DATA_MODEL));
         }
-        if self.persons.iter().any(Person::uses_rpid) {
+        if self.tuples.iter().any(Tuple::uses_rpid)
+            || self.persons.iter().any(Person::uses_rpid)
+            || self.devices.iter().any(Device::uses_rpid)
+        {
             root.push_attribute(("xmlns:rpid", RPID));
         }
         root.push_attribute(("entity", check_uri(Field::top("entity"), &self.entity)?));
@@ -72,7 +86,7 @@ impl Pidf {
         for (index, tuple) in self.tuples.iter().enumerate() {
             tuple.write(&mut xml, &mut ids, index)?;
         }
-        write_note(&mut xml, "note", Field::top("note"), self.note.as_deref())?;
+        xml.leaf("note", Field::top("note"), self.note.as_deref())?;
         for (index, device) in self.devices.iter().enumerate() {
             device.write(&mut xml, &mut ids, index)?;
         }
@@ -81,6 +95,22 @@ impl Pidf {
         }
         xml.close("presence");
         Ok(Body::new(content_type::PIDF, xml.finish()))
+    }
+
+    /// Returns the note that holds for a person: its own, or that of the whole (4479 §3.2).
+    pub fn note_of<'a>(&'a self, person: &'a Person) -> Option<&'a str> {
+        person.note.as_deref().or(self.note.as_deref())
+    }
+
+    pub(super) fn read(root: Element<'_, '_>) -> Self {
+        let model = root.within(DATA_MODEL);
+        Self {
+            entity: root.attribute_word("entity").unwrap_or_default(),
+            tuples: root.children("tuple").map(Tuple::read).collect(),
+            persons: model.children("person").filter_map(Person::read).collect(),
+            devices: model.children("device").filter_map(Device::read).collect(),
+            note: root.text_of("note"),
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -92,6 +122,25 @@ impl Pidf {
 }
 
 impl Tuple {
+    fn uses_rpid(&self) -> bool {
+        self.class.is_some() || self.user_input.is_some()
+    }
+
+    fn read(tuple: Element<'_, '_>) -> Self {
+        let contact = tuple.child("contact");
+        Self {
+            id: tuple.attribute("id").unwrap_or_default(),
+            basic: tuple.child("status").and_then(|status| status.word_of("basic")),
+            class: tuple.within(RPID).text_of("class"),
+            user_input: UserInput::read(tuple),
+            device_id: tuple.within(DATA_MODEL).word_of("deviceID"),
+            contact: contact.and_then(Element::word),
+            priority: contact.and_then(read_priority),
+            note: tuple.text_of("note"),
+            timestamp: read_timestamp(tuple),
+        }
+    }
+
     fn write<'a>(
         &'a self,
         xml: &mut Xml,
@@ -103,30 +152,35 @@ impl Tuple {
         xml.open(BytesStart::new("status"));
         xml.text(BytesStart::new("basic"), self.checked_basic(field("basic"))?);
         xml.close("status");
+        xml.leaf("rpid:class", field("class"), self.class.as_deref())?;
+        UserInput::write(self.user_input.as_ref(), xml, field("user_input"))?;
+        if let Some(urn) = &self.device_id {
+            xml.text(BytesStart::new("dm:deviceID"), check_uri(field("device_id"), urn)?);
+        }
         self.write_contact(xml, field("contact"), field("priority"))?;
-        write_note(xml, "note", field("note"), self.note.as_deref())?;
+        xml.leaf("note", field("note"), self.note.as_deref())?;
         write_timestamp(xml, "timestamp", field("timestamp"), self.timestamp.as_ref())?;
         xml.close("tuple");
         Ok(())
     }
 
-    fn checked_basic(&self, field: Field) -> Result<&str, BodyError> {
-        match self.basic.as_deref() {
-            Some(basic) if BASIC.contains(&basic) => Ok(basic),
-            Some(other) => Err(BodyError::Basic {
-                field,
-                value: shown(other),
-                suggestion: closest(other, &BASIC),
-            }),
+    fn checked_basic(&self, field: Field<'_>) -> Result<&str, BodyError> {
+        match &self.basic {
+            Some(basic) => choose(field, basic, &BASIC),
             // A status needs a child (3863 §4.1.4), and there is no other one to give it.
-            None => Err(BodyError::Missing { field, expected: "\"open\" or \"closed\"" }),
+            None => Err(BodyError::missing(field, "\"open\" or \"closed\"")),
         }
     }
 
-    fn write_contact(&self, xml: &mut Xml, uri: Field, priority: Field) -> Result<(), BodyError> {
+    fn write_contact(
+        &self,
+        xml: &mut Xml,
+        uri: Field<'_>,
+        priority: Field<'_>,
+    ) -> Result<(), BodyError> {
         let Some(contact) = &self.contact else {
             return match self.priority {
-                Some(_) => Err(BodyError::PriorityAlone { field: priority }),
+                Some(_) => Err(BodyError::PriorityAlone { field: priority.into() }),
                 None => Ok(()),
             };
         };
@@ -145,23 +199,10 @@ pub(super) fn with_id(element: &'static str, id: &str) -> BytesStart<'static> {
     element
 }
 
-pub(super) fn write_note(
-    xml: &mut Xml,
-    element: &str,
-    field: Field,
-    note: Option<&str>,
-) -> Result<(), BodyError> {
-    if let Some(note) = note {
-        check_text(field, note)?;
-        xml.text(BytesStart::new(element), note);
-    }
-    Ok(())
-}
-
 pub(super) fn write_timestamp(
     xml: &mut Xml,
     element: &str,
-    field: Field,
+    field: Field<'_>,
     timestamp: Option<&Timestamp>,
 ) -> Result<(), BodyError> {
     if let Some(timestamp) = timestamp {
@@ -170,30 +211,42 @@ pub(super) fn write_timestamp(
     Ok(())
 }
 
-pub(super) fn check_uri(field: Field, uri: &str) -> Result<&str, BodyError> {
+pub(super) fn check_uri<'a>(field: Field<'_>, uri: &'a str) -> Result<&'a str, BodyError> {
     if uri.is_empty() {
-        return Err(BodyError::Missing { field, expected: "a URI" });
+        return Err(BodyError::missing(field, "a URI"));
     }
-    UriRef::parse(uri).map_err(|reason| BodyError::Uri { field, reason })?;
+    UriRef::parse(uri).map_err(|reason| BodyError::Uri { field: field.into(), reason })?;
     check_text(field, uri)?;
     Ok(uri)
 }
 
 /// Rounds instead of refusing more than three decimals: a computed share is no mistake.
-fn written_priority(field: Field, value: f64) -> Result<String, BodyError> {
+pub(super) fn written_priority(field: Field<'_>, value: f64) -> Result<String, BodyError> {
     if !(0.0..=1.0).contains(&value) {
-        return Err(BodyError::Priority { field, value });
+        return Err(BodyError::Priority { field: field.into(), value });
     }
     // Written as a whole number of thousandths, which also makes minus zero a zero.
     let thousandths = (value * 1000.0).round() as u32;
     Ok((f64::from(thousandths) / 1000.0).to_string())
 }
 
+/// Reads a priority; one that is wrong counts as the lowest (3863 §4.1.5).
+fn read_priority(contact: Element<'_, '_>) -> Option<f64> {
+    let text = contact.attribute("priority")?;
+    let value = text.trim().parse().ok().filter(|value| (0.0..=1.0).contains(value));
+    Some(value.unwrap_or(0.0))
+}
+
+/// Reads the timestamp of a tuple, person or device, in whose namespace it is.
+pub(super) fn read_timestamp(holder: Element<'_, '_>) -> Option<Timestamp> {
+    holder.word_of("timestamp").map(Timestamp::Text)
+}
+
 const BASIC: [&str; 2] = ["open", "closed"];
 
-const PIDF: &str = "urn:ietf:params:xml:ns:pidf";
-const DATA_MODEL: &str = "urn:ietf:params:xml:ns:pidf:data-model";
-const RPID: &str = "urn:ietf:params:xml:ns:pidf:rpid";
+pub(super) const NAMESPACE: &str = "urn:ietf:params:xml:ns:pidf";
+pub(super) const DATA_MODEL: &str = "urn:ietf:params:xml:ns:pidf:data-model";
+pub(super) const RPID: &str = "urn:ietf:params:xml:ns:pidf:rpid";
 
 #[cfg(test)]
 mod tests {
@@ -298,6 +351,72 @@ mod tests {
         assert_eq!(
             refused(&of_tuple(Tuple { id: "a".into(), ..Tuple::default() })),
             r#"tuples[1].basic: missing; give "open" or "closed""#
+        );
+    }
+
+    #[test]
+    fn pkg_16_rpid_stands_where_it_may_and_device_ids_behind_it() {
+        let input = || Some(UserInput { state: "active".into(), ..UserInput::default() });
+        let service = Tuple {
+            class: Some("calls".into()),
+            user_input: input(),
+            device_id: Some("urn:x:1".into()),
+            contact: Some("sip:a@192.0.2.1".into()),
+            ..tuple("t1", "open")
+        };
+        let person = Person {
+            id: "p1".into(),
+            class: Some("me".into()),
+            mood: vec!["calm".into()],
+            ..Person::default()
+        };
+        let device = Device {
+            id: "d1".into(),
+            class: Some("desk".into()),
+            user_input: input(),
+            device_id: "urn:x:1".into(),
+            ..Device::default()
+        };
+        let text =
+            built(&Pidf { persons: vec![person], devices: vec![device], ..of_tuple(service) });
+        let expected = [
+            r#"<tuple id="t1"><status><basic>open</basic></status><rpid:class>calls</rpid:class>"#,
+            r#"<rpid:user-input>active</rpid:user-input><dm:deviceID>urn:x:1</dm:deviceID>"#,
+            r#"<contact>sip:a@192.0.2.1</contact></tuple>"#,
+            r#"<dm:device id="d1"><rpid:class>desk</rpid:class>"#,
+            r#"<rpid:user-input>active</rpid:user-input><dm:deviceID>urn:x:1</dm:deviceID>"#,
+            r#"</dm:device><dm:person id="p1"><rpid:class>me</rpid:class>"#,
+            r#"<rpid:mood><rpid:calm/></rpid:mood></dm:person></presence>"#,
+        ];
+        assert!(text.ends_with(&expected.concat()), "{text}");
+    }
+
+    #[test]
+    fn pkg_17_user_input_is_active_or_idle_and_the_last_input_may_be_left_out() {
+        let with =
+            |user_input| of_tuple(Tuple { user_input: Some(user_input), ..tuple("a", "open") });
+        let idle = UserInput {
+            state: "idle".into(),
+            idle_threshold: Some(600),
+            last_input: Some(Timestamp::Unix(1_735_689_600.0)),
+        };
+        let text = built(&with(idle.clone()));
+        assert!(
+            text.contains(
+                r#"<rpid:user-input idle-threshold="600" last-input="2025-01-01T00:00:00Z">idle</"#
+            ),
+            "{text}"
+        );
+        let text = built(&with(UserInput { last_input: None, ..idle.clone() }));
+        assert!(text.contains(r#"<rpid:user-input idle-threshold="600">idle</"#), "{text}");
+        assert_eq!(
+            refused(&with(UserInput { state: "away".into(), ..idle.clone() })),
+            r#"tuples[1].user_input.state: "away" is not "active" or "idle""#
+        );
+        let last_input = Some(Timestamp::Text("soon".into()));
+        assert!(
+            refused(&with(UserInput { last_input, ..idle }))
+                .starts_with("tuples[1].user_input.last_input: \"soon\" is not a time")
         );
     }
 
@@ -411,7 +530,7 @@ mod tests {
                 Ok(body) => {
                     let found = read_back(&body.text);
                     let expected = [
-                        ("presence@xmlns", PIDF),
+                        ("presence@xmlns", NAMESPACE),
                         ("presence@entity", &entity),
                         ("presence/tuple@id", &id),
                         ("presence/tuple/status/basic", "open"),

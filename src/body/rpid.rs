@@ -1,9 +1,56 @@
-//! What persons do and how they feel: the words of RPID (RFC 4480 §3.2, §3.7).
+//! What RPID adds to presence (RFC 4480): what persons do and how they feel, and when they last
+//! touched something.
 //!
 //! The lists are those of the schemas in §5, which servers validate against. Activities outside
 //! them, `lunch` among them, would need a namespace of their own.
 
-use super::{BodyError, Field, error::closest, error::shown};
+use serde::Serialize;
+
+use super::{
+    BodyError, Field, Timestamp,
+    error::{choose, closest, shown},
+    pidf::{NAMESPACE, RPID},
+    read::Element,
+    xml::{Tag, Xml},
+};
+
+/// Whether a person, service or device has been used lately (4480 §3.14).
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct UserInput {
+    /// `active` or `idle`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub state: String,
+    /// After how many seconds without input it counts as idle.
+    pub idle_threshold: Option<u64>,
+    /// When the last input came. It tells much of a person's habits, and may be left out.
+    pub last_input: Option<Timestamp>,
+}
+
+impl UserInput {
+    pub(super) fn read(holder: Element<'_, '_>) -> Option<Self> {
+        let input = holder.within(RPID).child("user-input")?;
+        Some(Self {
+            state: input.word()?,
+            idle_threshold: input.attribute_value("idle-threshold"),
+            last_input: input.attribute_word("last-input").map(Timestamp::Text),
+        })
+    }
+
+    pub(super) fn write(
+        input: Option<&Self>,
+        xml: &mut Xml,
+        at: Field<'_>,
+    ) -> Result<(), BodyError> {
+        let Some(Self { state, idle_threshold, last_input }) = input else { return Ok(()) };
+        let field = |name| Field::top(name).within(&at);
+        let mut tag = Tag::new("rpid:user-input").number("idle-threshold", *idle_threshold);
+        if let Some(last_input) = last_input {
+            tag = tag.plain("last-input", &last_input.written(field("last_input"))?);
+        }
+        xml.text(tag, choose(field("state"), state, &["active", "idle"])?);
+        Ok(())
+    }
+}
 
 /// Words of one kind, each of them the name of an element.
 pub(super) struct Words {
@@ -14,6 +61,20 @@ pub(super) struct Words {
 }
 
 impl Words {
+    /// Reads the words of a person, whatever they are.
+    pub(super) fn read(&self, person: Element<'_, '_>) -> Vec<String> {
+        person
+            .children(self.name)
+            .filter(|holder| {
+                !holder.is_beyond(NAMESPACE, &[(RPID, self.known), (RPID, &[UNKNOWN, "note"])])
+            })
+            .flat_map(Element::all)
+            .map(|(name, _)| name.to_owned())
+            // A remark on the words is none of them.
+            .filter(|name| name != "note")
+            .collect()
+    }
+
     /// Checks the words an author gives.
     ///
     /// # Errors
@@ -23,11 +84,11 @@ impl Words {
         for word in given {
             if word == UNKNOWN {
                 if given.len() > 1 {
-                    return Err(BodyError::NotAlone { field, word: UNKNOWN });
+                    return Err(BodyError::NotAlone { field: field.into(), word: UNKNOWN });
                 }
             } else if !self.known.contains(&&**word) {
                 return Err(BodyError::Word {
-                    field,
+                    field: field.into(),
                     value: shown(word),
                     one: self.one,
                     suggestion: closest(word, self.known),

@@ -1,11 +1,13 @@
 //! Points in time as presence documents write them (RFC 3339, 3863 §4.1.7).
 
 use jiff::Timestamp as Instant;
+use serde::Serialize;
 
 use super::{BodyError, Field, error::shown};
 
 /// A point in time as an author gives it, or as a document that was read had it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum Timestamp {
     /// RFC 3339, such as `2025-01-01T00:00:00Z`.
     Text(String),
@@ -16,7 +18,7 @@ pub enum Timestamp {
 impl Timestamp {
     /// Returns the text that goes into a document: UTC, with the capital T and Z that presence
     /// asks for, however generously the author's was read.
-    pub(super) fn written(&self, field: Field) -> Result<String, BodyError> {
+    pub(super) fn written(&self, field: Field<'_>) -> Result<String, BodyError> {
         let instant = match self {
             Self::Text(text) => text.parse::<Instant>().ok(),
             // Microseconds: finer digits of a number this large are noise.
@@ -27,7 +29,7 @@ impl Timestamp {
         };
         match instant.filter(|instant| instant.as_second() >= YEAR_1) {
             Some(instant) => Ok(instant.to_string()),
-            None => Err(BodyError::Timestamp { field, value: self.shown() }),
+            None => Err(BodyError::Timestamp { field: field.into(), value: self.shown() }),
         }
     }
 

@@ -13,7 +13,7 @@ use quick_xml::{
 
 use super::{
     BodyError, Field,
-    error::{near, shown},
+    error::{Place, choose, near, shown},
 };
 
 /// A document on its way out.
@@ -29,8 +29,20 @@ impl Xml {
     }
 
     /// Opens an element.
-    pub(super) fn open(&mut self, element: BytesStart<'_>) {
-        self.push(Event::Start(element));
+    pub(super) fn open<'a>(&mut self, element: impl Into<BytesStart<'a>>) {
+        self.push(Event::Start(element.into()));
+    }
+
+    /// Opens the root of a document that tells its version. Returns where the digit stands when
+    /// the number is not the author's, so that it can grow.
+    pub(super) fn open_versioned(&mut self, root: Tag, version: Option<u32>) -> Option<usize> {
+        let start = self.0.get_ref().len();
+        let number = version.unwrap_or(0).to_string();
+        self.open(root.plain("version", &number));
+        // The last attribute, so the digit stands in front of `">`.
+        let at = self.0.get_ref().len() - "\">".len() - number.len();
+        debug_assert!(self.0.get_ref()[start..].ends_with(format!("=\"{number}\">").as_bytes()));
+        version.is_none().then_some(at)
     }
 
     /// Closes the element opened last.
@@ -39,16 +51,52 @@ impl Xml {
     }
 
     /// Writes an element that holds nothing.
-    pub(super) fn empty(&mut self, element: BytesStart<'_>) {
-        self.push(Event::Empty(element));
+    pub(super) fn empty<'a>(&mut self, element: impl Into<BytesStart<'a>>) {
+        self.push(Event::Empty(element.into()));
     }
 
     /// Writes an element that holds text, which the caller has checked.
-    pub(super) fn text(&mut self, element: BytesStart<'_>, text: &str) {
+    pub(super) fn text<'a>(&mut self, element: impl Into<BytesStart<'a>>, text: &str) {
+        let element = element.into();
         let end = element.to_end().into_owned();
         self.push(Event::Start(element));
         self.push(Event::Text(BytesText::new(text)));
         self.push(Event::End(end));
+    }
+
+    /// Writes an element that holds a text, if there is one.
+    pub(super) fn leaf(
+        &mut self,
+        name: &str,
+        field: Field<'_>,
+        text: Option<&str>,
+    ) -> Result<(), BodyError> {
+        if let Some(text) = text {
+            check_text(field, text)?;
+            self.text(BytesStart::new(name), text);
+        }
+        Ok(())
+    }
+
+    /// Writes an element that holds one of a few words, if there is one.
+    pub(super) fn word(
+        &mut self,
+        name: &str,
+        field: Field<'_>,
+        word: Option<&str>,
+        known: &'static [&'static str],
+    ) -> Result<(), BodyError> {
+        if let Some(word) = word {
+            self.text(BytesStart::new(name), choose(field, word, known)?);
+        }
+        Ok(())
+    }
+
+    /// Writes an element that holds a number or a truth, if there is one.
+    pub(super) fn value(&mut self, name: &str, value: Option<impl ToString>) {
+        if let Some(value) = value {
+            self.text(BytesStart::new(name), &value.to_string());
+        }
     }
 
     pub(super) fn finish(self) -> Bytes {
@@ -60,38 +108,107 @@ impl Xml {
     }
 }
 
+/// The start of an element, whose attributes are checked as they come.
+pub(super) struct Tag(BytesStart<'static>);
+
+impl Tag {
+    pub(super) fn new(name: &'static str) -> Self {
+        Self(BytesStart::new(name))
+    }
+
+    /// Adds an attribute that needs no check.
+    pub(super) fn plain(mut self, name: &str, value: &str) -> Self {
+        self.0.push_attribute((name, value));
+        self
+    }
+
+    /// Adds a text, if there is one.
+    pub(super) fn text(
+        self,
+        name: &str,
+        field: Field<'_>,
+        text: Option<&str>,
+    ) -> Result<Self, BodyError> {
+        let Some(text) = text else { return Ok(self) };
+        check_text(field, text)?;
+        Ok(self.plain(name, text))
+    }
+
+    /// Adds one of a few words, if there is one.
+    pub(super) fn word(
+        self,
+        name: &str,
+        field: Field<'_>,
+        word: Option<&str>,
+        known: &'static [&'static str],
+    ) -> Result<Self, BodyError> {
+        let Some(word) = word else { return Ok(self) };
+        Ok(self.plain(name, choose(field, word, known)?))
+    }
+
+    /// Adds a number, if there is one.
+    pub(super) fn number(self, name: &str, number: Option<u64>) -> Self {
+        match number {
+            Some(number) => self.plain(name, &number.to_string()),
+            None => self,
+        }
+    }
+}
+
+impl<'a> From<Tag> for BytesStart<'a> {
+    fn from(tag: Tag) -> Self {
+        tag.0
+    }
+}
+
 /// Checks that a text has only characters that XML can hold (XML 1.0 §2.2).
-pub(super) fn check_text(field: Field, text: &str) -> Result<(), BodyError> {
+pub(super) fn check_text(field: Field<'_>, text: &str) -> Result<(), BodyError> {
     let forbidden = |c: char| {
         (c < ' ' && !matches!(c, '\t' | '\n' | '\r')) || matches!(c, '\u{fffe}' | '\u{ffff}')
     };
     match text.char_indices().find(|&(_, c)| forbidden(c)) {
         Some((at, character)) => {
-            Err(BodyError::Character { field, character, near: near(&text[..at]) })
+            Err(BodyError::Character { field: field.into(), character, near: near(&text[..at]) })
         }
         None => Ok(()),
     }
 }
 
-/// The identifiers of one document, each of which may be used once, whatever it names.
+/// The identifiers of one document, or of one kind in it, each of which may be used once.
 #[derive(Default)]
-pub(super) struct Ids<'a>(BTreeMap<&'a str, Field>);
+pub(super) struct Ids<'a>(BTreeMap<&'a str, Place>);
 
 impl<'a> Ids<'a> {
-    /// Takes an identifier.
+    /// Takes an identifier of the type `xs:ID`.
     ///
     /// # Errors
     /// When it is missing, no `xs:ID`, or already taken.
-    pub(super) fn take(&mut self, field: Field, id: &'a str) -> Result<&'a str, BodyError> {
-        if id.is_empty() {
-            return Err(BodyError::Missing { field, expected: "an id that stays the same" });
-        }
+    pub(super) fn take(&mut self, field: Field<'_>, id: &'a str) -> Result<&'a str, BodyError> {
         let mut characters = id.chars();
-        if !characters.next().is_some_and(is_name_start) || !characters.all(is_name) {
-            return Err(BodyError::Id { field, value: shown(id) });
+        let is_id = characters.next().is_none_or(is_name_start) && characters.all(is_name);
+        if !is_id {
+            return Err(BodyError::Id { field: field.into(), value: shown(id) });
         }
-        match self.0.insert(id, field) {
-            Some(first) => Err(BodyError::Duplicate { field, value: shown(id), first }),
+        self.take_text(field, id)
+    }
+
+    /// Takes an identifier that may be any text.
+    ///
+    /// # Errors
+    /// When it is missing, already taken, or holds what XML cannot.
+    pub(super) fn take_text(
+        &mut self,
+        field: Field<'_>,
+        id: &'a str,
+    ) -> Result<&'a str, BodyError> {
+        if id.is_empty() {
+            return Err(BodyError::missing(field, "an id that stays the same"));
+        }
+        check_text(field, id)?;
+        match self.0.insert(id, field.into()) {
+            Some(first) => {
+                Err(BodyError::Duplicate { field: field.into(), value: shown(id), first })
+            }
             None => Ok(id),
         }
     }

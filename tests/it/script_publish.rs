@@ -102,7 +102,7 @@ fn misuse_is_raised_on_the_callers_line_with_a_suggestion() {
         ),
         (
             format!("pua.publish {{ {base}, body = 5 }}"),
-            "pua.publish: body: 5 is neither a text nor made by body.pidf, body.mwi or body.raw",
+            "pua.publish: body: 5 is neither a text nor made by body.pidf, body.raw or their like",
         ),
         (
             format!("pua.publish {{ {base}, body = 'x', expires = 0 }}"),
@@ -382,7 +382,7 @@ fn a_body_in_kamailios_order_is_a_text_or_a_body_and_nothing_else() {
     let problem = stage.loaded().expect_err("a number is no body");
     assert!(
         problem.message.ends_with(
-            "pua.publish: body: 5 is neither a text nor made by body.pidf, body.mwi or body.raw"
+            "pua.publish: body: 5 is neither a text nor made by body.pidf, body.raw or their like"
         ),
         "{problem}"
     );

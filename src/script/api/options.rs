@@ -2,7 +2,7 @@
 //!
 //! Every refusal names the call, the field, the value and what would be right.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use mlua::{AnyUserData, Function, MultiValue, Table, Value};
 
@@ -107,6 +107,55 @@ impl Options {
             Value::Number(number) => Ok(Some(number)),
             other => Err(self.expected(name, &other, "a number")),
         }
+    }
+
+    /// Returns a whole number from 0 up.
+    pub(super) fn whole(&self, name: &str, most: u64) -> Result<Option<u64>, Fault> {
+        let Some(number) = self.number(name)? else { return Ok(None) };
+        if number.fract() != 0.0 || !(0.0..=most as f64).contains(&number) {
+            let why = format_args!("{number} is not a whole number from 0 to {most}");
+            return Err(self.refuse(name, why));
+        }
+        Ok(Some(number as u64))
+    }
+
+    /// Returns tables by names that the caller chose, each to be read by the same rules.
+    pub(super) fn named(&self, name: &str, known: &[&str]) -> Result<Vec<(String, Self)>, Fault> {
+        let entries = self.entries(name)?;
+        entries
+            .into_iter()
+            .map(|(key, value)| {
+                let path = format!("{}{name}.{key}", self.path);
+                Ok((key, Self::at(self.call, path, &value, known)?))
+            })
+            .collect()
+    }
+
+    /// Returns texts by names that the caller chose.
+    pub(super) fn named_texts(&self, name: &str) -> Result<BTreeMap<String, String>, Fault> {
+        let entries = self.entries(name)?;
+        entries
+            .into_iter()
+            .map(|(key, value)| match value {
+                Value::String(text) => Ok((key, text.to_string_lossy())),
+                other => Err(self.expected(&format!("{name}.{key}"), &other, "a text")),
+            })
+            .collect()
+    }
+
+    fn entries(&self, name: &str) -> Result<BTreeMap<String, Value>, Fault> {
+        let table = match self.value(name)? {
+            Value::Nil => return Ok(BTreeMap::new()),
+            Value::Table(table) => table,
+            other => return Err(self.expected(name, &other, "a table with names")),
+        };
+        table
+            .pairs::<Value, Value>()
+            .map(|pair| match pair? {
+                (Value::String(key), value) => Ok((key.to_string_lossy(), value)),
+                (other, _) => Err(self.expected(name, &other, "a name")),
+            })
+            .collect()
     }
 
     /// Returns the raw value of an option.

@@ -221,7 +221,7 @@ fn read_document(
         other => Err((
             "body",
             format!(
-                "{} is neither a text nor made by body.pidf, body.mwi or body.raw",
+                "{} is neither a text nor made by body.pidf, body.raw or their like",
                 shown(other)
             ),
         )),
