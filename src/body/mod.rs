@@ -6,6 +6,7 @@
 //! Sending it is left to [`sip`](crate::sip), turning Lua tables into these shapes and back to
 //! [`script`](crate::script).
 
+mod bounds;
 mod charset;
 mod conference;
 mod data_model;
@@ -26,6 +27,7 @@ use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 
+pub use bounds::{Excess, check_bounds};
 pub use conference::{AvailableMedia, Conference, ConferenceState, Description, Host, Link};
 pub use data_model::{Device, Person};
 pub use dialog_info::{Address, Dialog, DialogInfo, Participant, Replaces, SessionDescription};
@@ -38,6 +40,7 @@ pub use reginfo::{Contact, Reginfo, Registration, TemporaryGruu};
 pub use rpid::UserInput;
 pub use timestamp::Timestamp;
 pub use watcherinfo::{Watcher, WatcherList, Watcherinfo};
+pub use xml::is_forbidden;
 
 /// The types of the documents that are built and read here.
 pub mod content_type {

@@ -163,15 +163,17 @@ impl<'a> From<Tag> for BytesStart<'a> {
 
 /// Checks that a text has only characters that XML can hold (XML 1.0 §2.2).
 pub(super) fn check_text(field: Field<'_>, text: &str) -> Result<(), BodyError> {
-    let forbidden = |c: char| {
-        (c < ' ' && !matches!(c, '\t' | '\n' | '\r')) || matches!(c, '\u{fffe}' | '\u{ffff}')
-    };
-    match text.char_indices().find(|&(_, c)| forbidden(c)) {
+    match text.char_indices().find(|&(_, c)| is_forbidden(c)) {
         Some((at, character)) => {
             Err(BodyError::Character { field: field.into(), character, near: near(&text[..at]) })
         }
         None => Ok(()),
     }
+}
+
+/// Returns whether XML has no way to write a character, not even an escaped one.
+pub fn is_forbidden(c: char) -> bool {
+    (c < ' ' && !matches!(c, '\t' | '\n' | '\r')) || matches!(c, '\u{fffe}' | '\u{ffff}')
 }
 
 /// The identifiers of one document, or of one kind in it, each of which may be used once.

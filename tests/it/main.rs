@@ -19,6 +19,7 @@ mod framing;
 mod hostile;
 mod incoming;
 mod layering;
+mod libs_data;
 mod masking;
 mod message;
 mod oneshot;

@@ -7,6 +7,7 @@
 mod body;
 mod config;
 mod fs;
+mod json;
 mod log;
 mod mail;
 mod options;
@@ -16,6 +17,7 @@ pub(super) mod script;
 mod sys;
 mod task;
 pub(super) mod timer;
+mod xml;
 
 use std::rc::Rc;
 
@@ -38,6 +40,8 @@ pub(super) fn install(lua: &Lua, host: &Rc<Host>) -> mlua::Result<()> {
         ("config", config::table(lua, host)?),
         ("sys", sys::table(lua, host)?),
         ("script", script::table(lua, host)?),
+        ("json", json::table(lua, host)?),
+        ("xml", xml::table(lua, host)?),
     ] {
         if name != "config" {
             refuse_unknown(lua, host, name, &table)?;
@@ -163,6 +167,23 @@ fn failed_with(
     table.raw_set("op", op)?;
     host.finish_error(&table);
     Ok((Value::Nil, Value::Table(table)))
+}
+
+/// `nil, err` for a text that cannot be read, with line and column from 1.
+fn failed_at(
+    lua: &Lua,
+    host: &Host,
+    op: &str,
+    (line, column): (usize, usize),
+    why: &str,
+) -> mlua::Result<(Value, Value)> {
+    let message = format!("{op}: line {line}, column {column}: {why}");
+    let failed = failed_with(lua, host, op, "parse", message)?;
+    if let (_, Value::Table(error)) = &failed {
+        error.raw_set("line", line)?;
+        error.raw_set("column", column)?;
+    }
+    Ok(failed)
 }
 
 /// Turns an error of the file system into `nil, err`.
