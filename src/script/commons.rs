@@ -2,6 +2,10 @@
 //!
 //! Made once for a set of scripts, before the first of them starts.
 
+use crate::observe::metrics::Registry;
+
 /// Shared by every script, from whichever thread.
 #[derive(Debug, Default)]
-pub(super) struct Commons {}
+pub(super) struct Commons {
+    pub(super) metrics: Registry,
+}

@@ -85,7 +85,6 @@ pub(super) struct Host {
     pub(super) allow: Permissions,
     pub(super) module_dirs: Vec<PathBuf>,
     pub(super) hub: Hub,
-    #[allow(dead_code, reason = "used by libraries to come")]
     pub(super) commons: Arc<Commons>,
     pub(super) clock: Clock,
     pub(super) mail: mpsc::UnboundedSender<Mail>,

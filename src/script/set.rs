@@ -26,7 +26,7 @@ use super::{
     threads::Threads,
     watch::{Hub, Request},
 };
-use crate::driver;
+use crate::{driver, observe::metrics::Registry};
 
 /// How scripts are run.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +52,7 @@ pub struct Scripts {
     book: Book,
     loading: Vec<(Arc<str>, Loading)>,
     hub: Hub,
+    metrics: Registry,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -113,10 +114,12 @@ impl Scripts {
     /// As [`start`](Self::start), in a way that is not the usual one.
     pub fn start_as(how: How, specs: Vec<ScriptSpec>, core: &driver::Handle) -> Self {
         let hub = Hub::start();
+        let commons = Arc::new(Commons::default());
+        let metrics = commons.metrics.clone();
         let ground = Ground {
             core: core.clone(),
             hub: hub.clone(),
-            commons: Arc::new(Commons::default()),
+            commons,
             clock: Clock::default(),
             threads: Threads::new(how.own_threads),
             orphan_patience: how.orphan_patience,
@@ -141,7 +144,7 @@ impl Scripts {
         if let Err(error) = &spawned {
             tracing::error!(%error, "no thread for scripts: none runs");
         }
-        Self { orders, book, loading, hub, thread: spawned.ok() }
+        Self { orders, book, loading, hub, metrics, thread: spawned.ok() }
     }
 
     /// Waits until the top level of every script has ended, for `limit` at the most, and returns
@@ -214,6 +217,11 @@ impl Scripts {
     /// Returns what shows the scripts to others.
     pub fn view(&self) -> View {
         View(self.book.clone())
+    }
+
+    /// Returns the metrics that scripts have defined.
+    pub fn metrics(&self) -> Registry {
+        self.metrics.clone()
     }
 
     /// Ends every script and waits for its thread, for `limit` at the most.

@@ -41,16 +41,19 @@ fn the_core_names_no_clock_socket_file_random_source_runtime_or_lua() {
 fn nothing_points_upwards() {
     for (folders, above) in [
         (
-            &["src/sip"][..],
-            &["body", "net", "driver", "script", "config", "daemon", "cli", "agent", "demo"][..],
-        ),
-        (
-            &["src/command"][..],
-            &["body", "net", "driver", "script", "config", "daemon", "cli", "agent", "demo"][..],
+            &["src/sip", "src/command"][..],
+            &[
+                "body", "net", "driver", "observe", "script", "config", "daemon", "cli", "agent",
+                "demo",
+            ][..],
         ),
         (
             &["src/body"][..],
-            &["net", "driver", "script", "config", "daemon", "cli", "agent", "demo"][..],
+            &["net", "driver", "observe", "script", "config", "daemon", "cli", "agent", "demo"][..],
+        ),
+        (
+            &["src/observe"][..],
+            &["body", "net", "driver", "script", "config", "daemon", "cli", "agent", "demo"][..],
         ),
         (
             &["src/net", "src/driver.rs"][..],
@@ -58,7 +61,8 @@ fn nothing_points_upwards() {
         ),
         (
             &["src/agent"][..],
-            &["body", "command", "driver", "script", "config", "daemon", "cli", "demo"][..],
+            &["body", "command", "driver", "observe", "script", "config", "daemon", "cli", "demo"]
+                [..],
         ),
         (&["src/script"][..], &["config", "daemon", "cli", "agent", "demo", "net"][..]),
         (&["src/config"][..], &["daemon", "cli", "agent", "demo"][..]),

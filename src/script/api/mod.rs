@@ -10,6 +10,7 @@ mod fs;
 mod json;
 mod log;
 mod mail;
+mod metrics;
 mod options;
 mod os;
 pub(super) mod pua;
@@ -42,6 +43,7 @@ pub(super) fn install(lua: &Lua, host: &Rc<Host>) -> mlua::Result<()> {
         ("script", script::table(lua, host)?),
         ("json", json::table(lua, host)?),
         ("xml", xml::table(lua, host)?),
+        ("metrics", metrics::table(lua, host)?),
     ] {
         if name != "config" {
             refuse_unknown(lua, host, name, &table)?;

@@ -45,21 +45,38 @@ impl Stage {
         source: &str,
         change: impl FnOnce(&mut ScriptSpec),
     ) -> Self {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let (core, inbox) = driver::channel();
-        let mut spec = ScriptSpec {
-            name: "test".into(),
-            path: folder.path().join("test.lua"),
+        let mut spec = Self::spec(&folder, "test", source);
+        change(&mut spec);
+        Self::start(folder, vec![spec])
+    }
+
+    /// Starts several scripts after `change` has had its way with the settings of each.
+    pub fn several(scripts: &[(&str, &str)], change: impl Fn(&mut ScriptSpec)) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut specs: Vec<_> =
+            scripts.iter().map(|(name, source)| Self::spec(&folder, name, source)).collect();
+        specs.iter_mut().for_each(change);
+        Self::start(folder, specs)
+    }
+
+    fn spec(folder: &tempfile::TempDir, name: &str, source: &str) -> ScriptSpec {
+        ScriptSpec {
+            name: name.into(),
+            path: folder.path().join(format!("{name}.lua")),
             source: source.into(),
             config: toml::Table::new(),
             config_dir: folder.path().into(),
             lib_dirs: Vec::new(),
             allow: Permissions::default(),
             limits: Limits::default(),
-        };
-        change(&mut spec);
-        let scripts = Some(Scripts::start(vec![spec], &core));
+        }
+    }
+
+    fn start(folder: tempfile::TempDir, specs: Vec<ScriptSpec>) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let (core, inbox) = driver::channel();
+        let scripts = Some(Scripts::start(specs, &core));
         Self { runtime, scripts, inbox, core: Some(core), folder, events: BTreeMap::new() }
     }
 
@@ -115,6 +132,11 @@ impl Stage {
 
     pub fn status(&self) -> Status {
         self.scripts.as_ref().expect("running").status()[0].1.clone()
+    }
+
+    /// The page of the metrics that scripts have defined.
+    pub fn metrics(&self) -> String {
+        self.scripts.as_ref().expect("running").metrics().encode()
     }
 
     /// Waits until the top level has ended, well or not.
