@@ -99,6 +99,7 @@ fn read_limits(mut section: Section<'_, '_>) -> Limits {
     limits.timers = section.read("timers", count).unwrap_or(limits.timers);
     limits.documents = section.read("documents", size).unwrap_or(limits.documents);
     limits.tasks = section.read("tasks", count).unwrap_or(limits.tasks);
+    limits.kv = section.read("kv", size).unwrap_or(limits.kv);
     limits.watches = section.read("watches", count).unwrap_or(limits.watches);
     limits.publications = section.read("publications", count).unwrap_or(limits.publications);
     section.finish();

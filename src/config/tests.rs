@@ -307,7 +307,7 @@ fn the_scripts_of_the_folder_are_those_that_run_by_themselves() {
         ("elsewhere/c.lua", "-- c"),
     ];
     let text = "[[script]]\nfile = \"b.lua\"\nname = \"bee\"\nconfig = { uri = \"sip:b@example.com\" }\n\
-        limits = { memory = \"8MiB\", cpu = \"50ms\", source = 1000, timers = 2, watches = 3, publications = 4, documents = \"1MiB\", tasks = 5 }\n\
+        limits = { memory = \"8MiB\", cpu = \"50ms\", source = 1000, timers = 2, watches = 3, publications = 4, documents = \"1MiB\", tasks = 5, kv = \"2MiB\" }\n\
         [[script]]\nfile = \"../elsewhere/c.lua\"\n";
     let (folder, config) = load_with(text, &files, &Wanted::Configured);
     let config = config.unwrap();
@@ -327,6 +327,7 @@ fn the_scripts_of_the_folder_are_those_that_run_by_themselves() {
         publications: 4,
         documents: 1024 * 1024,
         tasks: 5,
+        kv: 2 * 1024 * 1024,
     };
     assert_eq!(bee.limits, limits);
     assert_eq!(config.scripts[0].limits, crate::script::Limits::default());

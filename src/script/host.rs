@@ -53,6 +53,8 @@ pub struct Limits {
     pub documents: usize,
     /// Tasks at a time.
     pub tasks: usize,
+    /// What `kv` keeps, in bytes.
+    pub kv: usize,
 }
 
 impl Default for Limits {
@@ -66,6 +68,7 @@ impl Default for Limits {
             publications: 10_000,
             documents: 64 * 1024 * 1024,
             tasks: 10_000,
+            kv: 1024 * 1024,
         }
     }
 }
@@ -81,7 +84,6 @@ pub(super) struct Host {
     /// Paths in the configuration are relative to this folder.
     pub(super) config_dir: PathBuf,
     pub(super) limits: Limits,
-    #[allow(dead_code, reason = "asked by libraries to come")]
     pub(super) allow: Permissions,
     pub(super) module_dirs: Vec<PathBuf>,
     pub(super) hub: Hub,

@@ -13,6 +13,7 @@ mod generation;
 mod hold;
 mod host;
 mod keeper;
+mod kv;
 mod life;
 mod orphans;
 mod permissions;

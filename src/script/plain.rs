@@ -68,7 +68,6 @@ impl Plain {
         })
     }
 
-    #[allow(dead_code, reason = "asked by libraries to come")]
     /// Returns roughly how many bytes it takes to keep.
     pub(super) fn size(&self) -> usize {
         match self {

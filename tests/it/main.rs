@@ -20,6 +20,7 @@ mod hostile;
 mod incoming;
 mod layering;
 mod libs_data;
+mod libs_kv;
 mod libs_metrics;
 mod masking;
 mod message;

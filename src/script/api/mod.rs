@@ -8,6 +8,7 @@ mod body;
 mod config;
 mod fs;
 mod json;
+mod kv;
 mod log;
 mod mail;
 mod metrics;
@@ -43,6 +44,7 @@ pub(super) fn install(lua: &Lua, host: &Rc<Host>) -> mlua::Result<()> {
         ("script", script::table(lua, host)?),
         ("json", json::table(lua, host)?),
         ("xml", xml::table(lua, host)?),
+        ("kv", kv::table(lua, host)?),
         ("metrics", metrics::table(lua, host)?),
     ] {
         if name != "config" {
