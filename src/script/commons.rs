@@ -2,12 +2,35 @@
 //!
 //! Made once for a set of scripts, before the first of them starts.
 
-use super::kv::Spaces;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use super::{kv::Spaces, machine::Machine};
 use crate::observe::metrics::Registry;
 
 /// Shared by every script, from whichever thread.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Commons {
     pub(super) kv: Spaces,
+    pub(super) machine: Machine,
     pub(super) metrics: Registry,
+    /// Places for threads that ask the system what it may never answer.
+    pub(super) aside: Arc<Semaphore>,
+}
+
+impl Commons {
+    /// Threads that may wait for the system at a time.
+    pub(super) const MOST_ASIDE: usize = 32;
+}
+
+impl Default for Commons {
+    fn default() -> Self {
+        Self {
+            kv: Spaces::default(),
+            machine: Machine::default(),
+            metrics: Registry::default(),
+            aside: Arc::new(Semaphore::new(Self::MOST_ASIDE)),
+        }
+    }
 }

@@ -15,6 +15,7 @@ mod host;
 mod keeper;
 mod kv;
 mod life;
+mod machine;
 mod orphans;
 mod permissions;
 mod plain;

@@ -124,7 +124,11 @@ fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
 
 fn on_runtime(future: impl Future<Output = ()>) {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => LocalSet::new().block_on(&runtime, future),
+        Ok(runtime) => {
+            LocalSet::new().block_on(&runtime, future);
+            // A file system that never answers must not keep this thread as well.
+            runtime.shutdown_background();
+        }
         Err(error) => tracing::error!(%error, "no event loop for scripts"),
     }
 }
