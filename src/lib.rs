@@ -7,7 +7,7 @@
 //! - [`body`]: documents such as PIDF and message-summary, pure as well;
 //! - [`net`] and [`driver`]: sockets and the one task that owns the core;
 //! - [`script`]: the Lua host;
-//! - [`observe`]: metrics that scripts define;
+//! - [`observe`] and [`secret`]: metrics that scripts define, and where secrets come from;
 //! - [`config`], [`daemon`], [`cli`]: the program around them;
 //! - [`agent`] and [`demo`]: a small presence agent and the demonstration that uses it.
 
@@ -22,4 +22,5 @@ pub mod driver;
 pub mod net;
 pub mod observe;
 pub mod script;
+pub mod secret;
 pub mod sip;

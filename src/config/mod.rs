@@ -16,7 +16,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::{net::Listen, script::ScriptSpec, sip::Config as Sip};
+use crate::{net::Listen, script::ScriptSpec, secret::Environment, sip::Config as Sip};
 pub use problem::{Problem, Problems};
 use read::Reader;
 pub use value::parse_proxy;
@@ -92,9 +92,6 @@ impl LogLevel {
         }
     }
 }
-
-/// Looks up an environment variable.
-type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Returns which file is read: the one given, that of `PUAD_CONFIG`, `puad.toml`, or
 /// `/etc/puad/puad.toml`; the last two only where they exist.

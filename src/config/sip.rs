@@ -5,13 +5,12 @@ use std::{path::Path, sync::Arc};
 use toml::de::DeValue;
 
 use super::{
-    Environment,
     read::{Section, Value},
     value::{choice, duration, host, list, name, proxy, shown, text},
 };
 use crate::{
-    command::closest,
     net::Listen,
+    secret::{Environment, FORMS, Source},
     sip::{Account, Config, Secret, auth::Algorithm},
 };
 
@@ -109,8 +108,6 @@ fn secret(
     folder: &Path,
     environment: Environment<'_>,
 ) -> Result<Secret, String> {
-    const FORMS: &str =
-        "write a text, { env = \"NAME\" }, { file = \"PATH\" } or { credential = \"NAME\" }";
     let table = match value.get_ref() {
         DeValue::String(text) => return Ok(Secret::new(text.to_string())),
         DeValue::Table(table) => table,
@@ -125,35 +122,6 @@ fn secret(
         let found = shown(value.get_ref());
         return Err(format!("{}: {found} is not a text; write it in quotes", key.get_ref()));
     };
-    let secret = match &**key.get_ref() {
-        "env" => environment(source).ok_or_else(|| {
-            format!("the environment variable {source} is not set; set it where puad is started")
-        })?,
-        "file" => read_secret(&folder.join(&**source))?,
-        "credential" => {
-            let folder = environment("CREDENTIALS_DIRECTORY").ok_or_else(|| {
-                format!("credential {source:?}: CREDENTIALS_DIRECTORY is not set; add LoadCredential={source}:PATH to the systemd unit")
-            })?;
-            read_secret(&Path::new(&folder).join(&**source))?
-        }
-        other => {
-            let meant = closest(other, ["env", "file", "credential"])
-                .map(|meant| format!(" (did you mean '{meant}'?)"))
-                .unwrap_or_default();
-            return Err(format!("unknown source '{other}'{meant}; {FORMS}"));
-        }
-    };
-    if secret.is_empty() {
-        return Err(format!("{} {source:?} is empty", key.get_ref()));
-    }
-    Ok(Secret::new(secret))
-}
-
-fn read_secret(path: &Path) -> Result<String, String> {
-    let refused = |why: &dyn std::fmt::Display| format!("cannot read {}: {why}", path.display());
-    let bytes = std::fs::read(path).map_err(|error| refused(&error))?;
-    let text = String::from_utf8(bytes).map_err(|_| refused(&"it is not UTF-8"))?;
-    // Editors end a file with a line end; no password does.
-    let text = text.strip_suffix('\n').unwrap_or(&text);
-    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+    let source = Source::parse(key.get_ref(), source)?;
+    source.read(folder, environment).map(Secret::new).map_err(|error| error.to_string())
 }

@@ -21,6 +21,7 @@ use super::{
     hold::{self, Kills},
     keeper::ToKeeper,
     life::{Life, Origin, Phase, Reason},
+    mask::Mask,
     orphans::Orphans,
     permissions::Permissions,
     plain::Plain,
@@ -89,6 +90,8 @@ pub(super) struct Host {
     pub(super) hub: Hub,
     pub(super) commons: Arc<Commons>,
     pub(super) clock: Clock,
+    /// What must not be said of this script.
+    pub(super) mask: Mask,
     pub(super) mail: mpsc::UnboundedSender<Mail>,
     pub(super) life: Life,
     pub(super) orphan_patience: Duration,
@@ -188,6 +191,7 @@ impl Host {
             hub,
             commons,
             clock,
+            mask: Mask::default(),
             mail: parts.mail,
             life: if parts.is_first { Life::default() } else { Life::staged() },
             orphan_patience,
@@ -409,7 +413,9 @@ impl Host {
             };
             let trace = if was_killed { killed_at.clone().unwrap_or(trace) } else { trace };
             let killed = was_killed || is_short || message.contains("stack overflow");
-            Err(Problem { message, trace: trim_trace(&trace), killed })
+            let message = self.mask.apply(message);
+            let trace = self.mask.apply(trim_trace(&trace));
+            Err(Problem { message, trace, killed })
         };
         match result {
             Ok(mut values) => match values.pop_front() {

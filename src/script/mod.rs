@@ -16,6 +16,7 @@ mod keeper;
 mod kv;
 mod life;
 mod machine;
+mod mask;
 mod orphans;
 mod permissions;
 mod plain;

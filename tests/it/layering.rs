@@ -43,26 +43,31 @@ fn nothing_points_upwards() {
         (
             &["src/sip", "src/command"][..],
             &[
-                "body", "net", "driver", "observe", "script", "config", "daemon", "cli", "agent",
-                "demo",
+                "body", "net", "driver", "observe", "secret", "script", "config", "daemon", "cli",
+                "agent", "demo",
             ][..],
         ),
         (
             &["src/body"][..],
-            &["net", "driver", "observe", "script", "config", "daemon", "cli", "agent", "demo"][..],
+            &[
+                "net", "driver", "observe", "secret", "script", "config", "daemon", "cli", "agent",
+                "demo",
+            ][..],
         ),
         (
-            &["src/observe"][..],
+            &["src/observe", "src/secret.rs"][..],
             &["body", "net", "driver", "script", "config", "daemon", "cli", "agent", "demo"][..],
         ),
         (
             &["src/net", "src/driver.rs"][..],
-            &["script", "config", "daemon", "cli", "agent", "demo"][..],
+            &["secret", "script", "config", "daemon", "cli", "agent", "demo"][..],
         ),
         (
             &["src/agent"][..],
-            &["body", "command", "driver", "observe", "script", "config", "daemon", "cli", "demo"]
-                [..],
+            &[
+                "body", "command", "driver", "observe", "secret", "script", "config", "daemon",
+                "cli", "demo",
+            ][..],
         ),
         (&["src/script"][..], &["config", "daemon", "cli", "agent", "demo", "net"][..]),
         (&["src/config"][..], &["daemon", "cli", "agent", "demo"][..]),

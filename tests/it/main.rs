@@ -22,6 +22,7 @@ mod layering;
 mod libs_data;
 mod libs_kv;
 mod libs_metrics;
+mod libs_secret;
 mod libs_system;
 mod masking;
 mod message;

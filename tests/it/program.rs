@@ -150,6 +150,30 @@ fn a_folder_whose_scripts_all_fail_keeps_the_daemon_up_and_says_so() {
 }
 
 #[test]
+fn a_secret_that_a_script_was_given_is_masked_in_its_log_lines() {
+    let folder = Folder::new(&[
+        (
+            "scripts/login.lua",
+            r#"
+            local pw = config.secret("pw")
+            log.info("logging in with " .. pw, { pw = pw, inner = { pw } })
+            print("again", pw)
+            error({ said = pw })
+            "#,
+        ),
+        ("pw.txt", "hunt\"er 22\n"),
+        (
+            "puad.toml",
+            "[[script]]\nfile = \"login.lua\"\nconfig = { pw = { file = \"pw.txt\" } }\n",
+        ),
+    ]);
+    let daemon = folder.daemon(&["run"]);
+    daemon.wait_for(r#"logging in with ***"#);
+    daemon.wait_for("again\t***");
+    daemon.wait_for("said = \"***\"");
+}
+
+#[test]
 fn pub_25_sigterm_stops_scripts_removes_their_state_and_ends() {
     let server = Server::granting();
     let folder = Folder::new(&[("lamp.lua", SCRIPT)]);

@@ -1,22 +1,83 @@
-//! `config`: the script's own table of the configuration, checked and with defaults.
+//! `config`: the script's own table of the configuration, checked and with defaults, and its
+//! secrets.
 
-use std::rc::Rc;
+use std::{io::ErrorKind, rc::Rc};
 
 use mlua::{Lua, MultiValue, Table, Value};
 
 use super::{
     super::host::Host,
-    Fault, bind,
+    Fault, bind, failed_with,
     options::{shown, unknown},
 };
-use crate::{command::parse_duration, sip::message::Uri};
+use crate::{
+    command::parse_duration,
+    secret::{FORMS, Source},
+    sip::message::Uri,
+};
 
-/// Builds the table: what the configuration says, and `schema`.
+/// Builds the table: what the configuration says, `schema` and `secret`.
 pub(super) fn table(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
     let table = to_lua_table(lua, &host.config)?;
     let owner = host.clone();
     table.set("schema", bind(lua, host, move |lua, args| schema(lua, &owner, &args))?)?;
+    let owner = host.clone();
+    table.set("secret", bind(lua, host, move |lua, args| secret(lua, &owner, &args))?)?;
     Ok(table)
+}
+
+/// Returns a secret of the script's configuration, read anew at each call: its file may change.
+fn secret(lua: &Lua, host: &Host, args: &MultiValue) -> Result<(Value, Value), Fault> {
+    let call = "config.secret";
+    let name = match args.front() {
+        Some(Value::String(name)) => name.to_string_lossy(),
+        other => {
+            let found = shown(other.unwrap_or(&Value::Nil));
+            return Err(Fault::misuse(format!("{call}: {found} is not the name of a key")));
+        }
+    };
+    let read = match host.config.get(&name) {
+        Some(toml::Value::String(text)) => Ok(text.clone()),
+        Some(toml::Value::Table(table)) => {
+            let mut entries = table.iter();
+            let (Some((key, toml::Value::String(value))), None) = (entries.next(), entries.next())
+            else {
+                return Err(Fault::misuse(format!("{call}: {name}: this is no secret; {FORMS}")));
+            };
+            let source = Source::parse(key, value)
+                .map_err(|why| Fault::misuse(format!("{call}: {name}: {why}")))?;
+            source.read(&host.config_dir, &|name| std::env::var(name).ok())
+        }
+        // The value stays out of the message: a password without quotes is one all the same.
+        Some(_) => {
+            return Err(Fault::misuse(format!("{call}: {name}: this is no secret; {FORMS}")));
+        }
+        None => {
+            let known: Vec<&str> = host.config.keys().map(String::as_str).collect();
+            let message = if known.is_empty() {
+                format!(
+                    "{call}: there is no key {name}: give config = {{ {name} = {{ file = … }} }} in this script's [[script]] section"
+                )
+            } else {
+                unknown(call, "key", &name, &known)
+            };
+            return Err(Fault::misuse(message));
+        }
+    };
+    match read {
+        Ok(secret) => {
+            host.mask.hide(&secret);
+            Ok((Value::String(lua.create_string(secret)?), Value::Nil))
+        }
+        Err(error) => {
+            let code = match error.kind {
+                ErrorKind::NotFound => "not_found",
+                ErrorKind::PermissionDenied => "permission",
+                _ => "io",
+            };
+            Ok(failed_with(lua, host, call, code, format!("{call}: {name}: {error}"))?)
+        }
+    }
 }
 
 /// Checks the script's configuration against what it says it takes.

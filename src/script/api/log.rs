@@ -54,6 +54,7 @@ pub(super) fn print(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Function> {
 
 fn say(lua: &Lua, host: &Host, level: tracing::Level, message: &str) {
     let script = &*host.name;
+    let message = &host.mask.apply(message.to_owned());
     let message = match message.char_indices().nth(LONGEST) {
         Some((end, _)) => &format!("{}… ({} bytes)", &message[..end], message.len()),
         None => message,
