@@ -6,13 +6,12 @@
 
 use std::str::FromStr;
 
-use quick_xml::{
-    Reader,
-    events::{BytesStart, Event},
-};
 use roxmltree::{Document, Node, ParsingOptions};
 
-use super::parse::{ParseError, Position};
+use super::{
+    bounds::check_bounds,
+    parse::{ParseError, Position},
+};
 
 /// Reads a document whose root has this name.
 ///
@@ -26,8 +25,15 @@ pub(super) fn with_root<T>(
 ) -> Result<T, ParseError> {
     // Some devices begin with an empty line, where no declaration may stand.
     let lead = text.len() - text.trim_start_matches(is_blank).len();
-    guard(text, lead)?;
+    check_bounds(&text[lead..]).map_err(|excess| ParseError::Xml {
+        at: Position::of(text, lead + excess.at()),
+        what: excess.to_string(),
+    })?;
     let refused = |error: &roxmltree::Error| {
+        if is_cut_off(error) {
+            let at = Position::of(text, text.len());
+            return ParseError::Xml { at, what: "the document ends too early".into() };
+        }
         let inner = error.pos();
         let start = Position::of(text, lead);
         let at = Position {
@@ -53,61 +59,14 @@ pub(super) fn with_root<T>(
     Ok(read(Element { node: root, namespace }))
 }
 
-/// Refuses what a tree must not be made of.
-fn guard(text: &str, lead: usize) -> Result<(), ParseError> {
-    let mut reader = Reader::from_str(&text[lead..]);
-    let mut depth = 0_usize;
-    let mut namespaces = 0_usize;
-    loop {
-        let at = reader.buffer_position() as usize;
-        let refuse = |what: String| ParseError::Xml { at: Position::of(text, lead + at), what };
-        let event = match reader.read_event() {
-            Ok(event) => event,
-            Err(error) => {
-                let at = Position::of(text, lead + reader.error_position() as usize);
-                return Err(ParseError::Xml { at, what: cut(&error.to_string()) });
-            }
-        };
-        match event {
-            Event::Start(element) => {
-                depth += 1;
-                if depth > DEEPEST {
-                    return Err(refuse(format!("elements are nested more than {DEEPEST} deep")));
-                }
-                namespaces += check_attributes(&element).map_err(refuse)?;
-            }
-            Event::Empty(element) => namespaces += check_attributes(&element).map_err(refuse)?,
-            Event::End(_) => depth = depth.saturating_sub(1),
-            Event::DocType(_) => return Err(refuse("a document type is refused".into())),
-            Event::Eof if depth > 0 => return Err(refuse("the document ends too early".into())),
-            Event::Eof => return Ok(()),
-            Event::Text(_)
-            | Event::CData(_)
-            | Event::Comment(_)
-            | Event::Decl(_)
-            | Event::PI(_)
-            | Event::GeneralRef(_) => {}
-        }
-        if namespaces > MOST_NAMESPACES {
-            let what = format!("namespaces are declared more than {MOST_NAMESPACES} times");
-            return Err(refuse(what));
-        }
-    }
-}
-
-/// Returns how many namespaces an element declares.
-fn check_attributes(element: &BytesStart<'_>) -> Result<usize, String> {
-    let mut count = 0;
-    let mut namespaces = 0;
-    for attribute in element.attributes().with_checks(false) {
-        let attribute = attribute.map_err(|error| error.to_string())?;
-        count += 1;
-        if count > MOST_ATTRIBUTES {
-            return Err(format!("an element has more than {MOST_ATTRIBUTES} attributes"));
-        }
-        namespaces += usize::from(attribute.key.into_inner().starts_with("xmlns"));
-    }
-    Ok(namespaces)
+/// Returns whether a document is well as far as it goes.
+fn is_cut_off(error: &roxmltree::Error) -> bool {
+    matches!(
+        error,
+        roxmltree::Error::UnclosedRootNode
+            | roxmltree::Error::NoRootNode
+            | roxmltree::Error::UnexpectedEndOfStream
+    )
 }
 
 /// The tree's own messages name a place, which is counted from where the tree begins.
@@ -222,9 +181,4 @@ fn cut(text: &str) -> String {
 
 const MUST: &str = "mustUnderstand";
 
-/// Documents nest ten deep or so; deeper ones are no documents.
-const DEEPEST: usize = 64;
-const MOST_ATTRIBUTES: usize = 64;
-/// Each element keeps those of the elements around it.
-const MOST_NAMESPACES: usize = 1024;
 const MOST_NODES: u32 = 200_000;

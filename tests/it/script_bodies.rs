@@ -195,7 +195,7 @@ fn what_cannot_be_read_is_nil_and_an_error_with_its_place() {
         "body.parse: \"text/plain\" is no type of document that puad reads; it reads application/pidf+xml, \
          application/simple-message-summary, application/dialog-info+xml, application/reginfo+xml, \
          application/conference-info+xml, application/watcherinfo+xml",
-        "body.parse: line 1, column 1: a document type is refused",
+        "body.parse: line 1, column 1: document type declarations (<!DOCTYPE) are not read",
         "body.parse: line 1, column 1: \"Voice-Message: 1/0\" is not Messages-Waiting: yes or no",
         "body.parse: the charset \"koi8-r\" is not known; utf-8, us-ascii, iso-8859-1 and utf-16 are",
     ] {
