@@ -175,7 +175,7 @@ async fn stop(scripts: Scripts, running: Running) {
     scripts.stop(STOP_LIMIT / 2).await;
     // The core's own limit ends a little earlier, so that its answer is heard.
     let limit = (deadline - Duration::from_millis(100)).saturating_duration_since(Instant::now());
-    let stopped = running.handle.call(Command::Stop { limit });
+    let stopped = running.handle.call(Command::Stop { limit, remove_all: false });
     match tokio::time::timeout_at(deadline, stopped).await {
         Ok(Ok(Reply::Stopped { unanswered })) if unanswered > 0 => {
             tracing::warn!(

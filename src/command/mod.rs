@@ -44,9 +44,10 @@ pub enum Command {
     /// Uses these accounts from now on, and these proxies where neither a call nor an account names
     /// one. Publications that failed for good under an account that has changed start over.
     Accounts { accounts: Vec<Arc<Account>>, outbound_proxy: Vec<Uri> },
-    /// Ends everything in order: publications with `on_stop = remove` are removed, the rest is
-    /// left to run out. Answered when nothing is in flight any more, or after `limit`.
-    Stop { limit: Duration },
+    /// Ends everything in order: publications with `on_stop = remove` are removed, or all that are
+    /// kept up with `remove_all`; the rest is left to run out. Answered when nothing is in flight
+    /// any more, or after `limit`.
+    Stop { limit: Duration, remove_all: bool },
 }
 
 /// The answer to a [`Command`].

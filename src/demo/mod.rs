@@ -80,7 +80,7 @@ async fn show(limit: Option<Duration>) -> Result<()> {
     }
     scripts.stop(STOP).await;
     // What was published is removed, as with any orderly stop.
-    let _ = running.handle.call(Command::Stop { limit: STOP }).await;
+    let _ = running.handle.call(Command::Stop { limit: STOP, remove_all: false }).await;
     let left = agent.agent().publications().len();
     view.finish(&agent.agent().counters(), left)?;
     running.join();

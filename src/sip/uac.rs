@@ -127,7 +127,9 @@ impl Uac {
                 let outcome = Reply::Publications(list);
                 wire.outputs.push_back(Output::Reply { ticket, outcome });
             }
-            Command::Stop { limit } => publications.stop(now, wire, ticket, limit),
+            Command::Stop { limit, remove_all } => {
+                publications.stop(now, wire, ticket, limit, remove_all)
+            }
         }
     }
 

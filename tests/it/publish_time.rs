@@ -284,8 +284,27 @@ fn a_kept_publication_under_way_at_the_stop_does_not_block_the_removal_behind_it
     assert_eq!((last.need("Expires"), last.get("SIP-If-Match")), ("0", Some("t")));
 }
 
+#[test]
+fn a_stop_that_removes_all_takes_what_would_be_kept_along() {
+    for (remove_all, expected) in [(false, vec![]), (true, vec!["t"])] {
+        let mut world = World::silent();
+        world.peer = Box::new(|_, request| vec![(0.1, request.granted("t", 600))]);
+        world.publish(Publish { on_stop: OnStop::Keep, ..presence("<1/>") });
+        // A one-shot is never removed: nobody keeps it up.
+        world.publish(Publish { id: "once".into(), maintain: false, ..presence("<2/>") });
+        world.run_for(secs(1));
+        let ticket = world.command(Command::Stop { limit: secs(5), remove_all });
+        world.run_for(secs(5));
+        assert_eq!(stopped(&world, ticket).1, 0);
+        let requests = world.distinct_requests();
+        let removals = requests.iter().filter(|request| request.need("Expires") == "0");
+        let tags: Vec<_> = removals.filter_map(|request| request.get("SIP-If-Match")).collect();
+        assert_eq!(tags, expected, "{remove_all}");
+    }
+}
+
 fn stop(world: &mut World, limit: f64) -> Ticket {
-    let ticket = world.command(Command::Stop { limit: secs(limit) });
+    let ticket = world.command(Command::Stop { limit: secs(limit), remove_all: false });
     world.run_for(secs(0));
     ticket
 }

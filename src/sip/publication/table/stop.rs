@@ -23,7 +23,14 @@ pub(super) struct Stop {
 
 impl Publications {
     /// Orderly stop.
-    pub(crate) fn stop(&mut self, now: Instant, wire: &mut Wire, ticket: Ticket, limit: Duration) {
+    pub(crate) fn stop(
+        &mut self,
+        now: Instant,
+        wire: &mut Wire,
+        ticket: Ticket,
+        limit: Duration,
+        remove_all: bool,
+    ) {
         let until = now + limit;
         self.answer_stop(wire);
         self.stop = Some(Stop { ticket: Some(ticket), until });
@@ -35,7 +42,8 @@ impl Publications {
         let all: Vec<usize> = self.by_key.values().copied().collect();
         for at in all {
             let wanted = &self.entries[at].publication.wanted;
-            let next = if wanted.on_stop == OnStop::Remove && wanted.maintain {
+            let is_to_go = remove_all || wanted.on_stop == OnStop::Remove;
+            let next = if is_to_go && wanted.maintain {
                 // There may be no later attempt.
                 self.want_gone(now, at, true)
             } else {

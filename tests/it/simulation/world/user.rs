@@ -147,7 +147,7 @@ impl World<'_> {
                 self.leave(key);
             }
         }
-        self.command(None, What::Stop, limit, Command::Stop { limit })
+        self.command(None, What::Stop, limit, Command::Stop { limit, remove_all: false })
     }
 
     pub(super) fn command(
