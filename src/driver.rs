@@ -18,6 +18,7 @@ use crate::{
     sip::{
         self, Uac,
         io::{Event, Input, Output, Ticket, UnixMillis},
+        stats::Observed,
     },
 };
 
@@ -35,6 +36,8 @@ pub enum Envelope {
     Call(Command, oneshot::Sender<Reply>),
     /// From now on, events of this owner's publications go here.
     Listen(Owner, mpsc::UnboundedSender<PublicationEvent>),
+    /// Counters, and what there is, go here.
+    Observe(oneshot::Sender<Observed>),
 }
 
 /// The driver has ended.
@@ -79,9 +82,38 @@ impl Handle {
         self.0.send(Envelope::Listen(owner, events)).map_err(|_| Closed)
     }
 
+    /// Returns the core's counters, and how many publications there are.
+    ///
+    /// # Errors
+    /// When the driver has ended, before or while waiting.
+    pub async fn observe(&self) -> Result<Observed, Closed> {
+        let (sender, receiver) = oneshot::channel();
+        self.0.send(Envelope::Observe(sender)).map_err(|_| Closed)?;
+        receiver.await.map_err(|_| Closed)
+    }
+
     /// Waits until the driver has ended.
     pub async fn closed(&self) {
         self.0.closed().await;
+    }
+
+    /// Returns a handle that does not keep the driver at work.
+    pub fn downgrade(&self) -> WeakHandle {
+        WeakHandle(self.0.downgrade())
+    }
+}
+
+/// A [`Handle`] for onlookers: the driver ends without asking them.
+#[derive(Debug, Clone)]
+pub struct WeakHandle(mpsc::WeakUnboundedSender<Envelope>);
+
+impl WeakHandle {
+    /// Returns a handle for one call.
+    ///
+    /// # Errors
+    /// When the driver has ended, or is about to.
+    pub fn upgrade(&self) -> Result<Handle, Closed> {
+        self.0.upgrade().map(Handle).ok_or(Closed)
     }
 }
 
@@ -259,6 +291,8 @@ impl Driver {
             Envelope::Listen(owner, events) => {
                 self.listeners.insert(owner, events);
             }
+            // Whoever asked may have gone.
+            Envelope::Observe(observer) => drop(observer.send(self.uac.observe())),
         }
     }
 

@@ -124,6 +124,7 @@ impl Record {
     }
 
     fn accept(&mut self, envelope: Envelope) {
+        // Nobody observes, and there are no events to listen to.
         let Envelope::Call(command, reply) = envelope else { return };
         let answer = match command {
             Command::Publish(publish) if publish.expires.is_zero() => {

@@ -68,7 +68,7 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// The codes of API errors that the core can raise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FailureKind {
     /// A final SIP answer.
     Sip,
@@ -136,7 +136,7 @@ impl Cause {
 }
 
 /// What `info().state` shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PublicationState {
     /// Wanted, not yet answered.
     Pending,

@@ -156,7 +156,7 @@ fn text_of(envelope: Envelope) -> Option<String> {
             let body = publish.document.expect("a body").body;
             Some(String::from_utf8(body.to_vec()).expect("UTF-8"))
         }
-        Envelope::Call(..) | Envelope::Listen(..) => None,
+        Envelope::Call(..) | Envelope::Listen(..) | Envelope::Observe(_) => None,
     }
 }
 

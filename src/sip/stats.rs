@@ -1,5 +1,9 @@
 //! Plain counters, incremented in the core and shown outside.
 
+use std::collections::BTreeMap;
+
+use crate::command::{FailureKind, Owner, PublicationState};
+
 /// What has happened since the start.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Stats {
@@ -27,4 +31,26 @@ pub struct Stats {
     pub connections_limited: u64,
     /// Attempts to publish that failed.
     pub publish_failures: u64,
+    /// PUBLISH requests that have ended, by operation (`initial refresh modify remove`) and end.
+    pub publishes: BTreeMap<(&'static str, PublishEnd), u64>,
+}
+
+/// How a PUBLISH ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PublishEnd {
+    /// With a final response.
+    Answered(u16),
+    /// Without one.
+    Failed(FailureKind),
+}
+
+/// The counters, and what there is at this moment.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Observed {
+    /// What has happened since the start.
+    pub stats: Stats,
+    /// Publications by event package and state.
+    pub publications: BTreeMap<(String, PublicationState), u64>,
+    /// Publications by owner.
+    pub owners: BTreeMap<Owner, u64>,
 }

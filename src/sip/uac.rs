@@ -14,7 +14,7 @@ use super::{
     },
     publication::Publications,
     request::{Final, Requests},
-    stats::Stats,
+    stats::{Observed, Stats},
     timers::Whom,
     uas::Servers,
     wire::{Ended, Wire},
@@ -94,6 +94,13 @@ impl Uac {
     /// Returns the counters.
     pub fn stats(&self) -> &Stats {
         &self.wire.stats
+    }
+
+    /// Returns the counters, and how many publications there are.
+    pub fn observe(&self) -> Observed {
+        let mut observed = Observed { stats: self.wire.stats.clone(), ..Observed::default() };
+        self.publications.count(&mut observed);
+        observed
     }
 
     /// Returns whether nothing is kept but listening sockets, counters and what was learnt of

@@ -58,6 +58,18 @@ pub(crate) enum Kind {
     Remove,
 }
 
+impl Kind {
+    /// Returns the word that counters go by.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Initial => "initial",
+            Self::Refresh => "refresh",
+            Self::Modify => "modify",
+            Self::Remove => "remove",
+        }
+    }
+}
+
 impl Publication {
     /// Returns what to send, now that the lane is ours; `None` when nothing is left to do.
     pub(crate) fn operation(&self, now: Instant) -> Option<Operation> {

@@ -96,6 +96,7 @@ impl Stage {
                 Ok(Some(Envelope::Listen(owner, events))) => {
                     self.events.insert(owner, events);
                 }
+                Ok(Some(Envelope::Observe(observer))) => drop(observer),
                 Ok(None) => panic!("the script has ended; {:?}", self.status()),
                 Err(_) => panic!("no command came; {:?}", self.status()),
             }

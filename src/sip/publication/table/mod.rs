@@ -32,6 +32,7 @@ use crate::{
         io::{Deadline, Event, FlowId, Output, Ticket, Timer, UnixMillis},
         message::Uri,
         request::Final,
+        stats::Observed,
         timers::Whom,
         wire::Wire,
     },
@@ -300,6 +301,16 @@ impl Publications {
             .filter(|publication| owner.is_none_or(|owner| publication.owner == *owner))
             .map(|publication| publication.info(unix))
             .collect()
+    }
+
+    /// Counts publications by event package and state, and by owner.
+    pub(crate) fn count(&self, observed: &mut Observed) {
+        for at in self.by_key.values() {
+            let publication = &self.entries[*at].publication;
+            let package = publication.wanted.event.package().to_owned();
+            *observed.publications.entry((package, publication.shown())).or_default() += 1;
+            *observed.owners.entry(publication.owner.clone()).or_default() += 1;
+        }
     }
 
     /// Looks at a publication whose time has come.

@@ -18,6 +18,7 @@ use crate::{
             wanted::Wanted,
         },
         request::{Final, Requests},
+        stats::PublishEnd,
         wire::Wire,
     },
 };
@@ -61,6 +62,13 @@ impl Publications {
         let timer_f = wire.timing.timer_f();
         let around = Around { ids: &mut wire.ids, crowd: self.by_key.len(), timer_f };
         let publication = &mut self.entries[at].publication;
+        if let State::InFlight { sent, .. } = &publication.state {
+            let end = match outcome {
+                Final::Answer(answer) => PublishEnd::Answered(answer.code),
+                Final::Failed(error) => PublishEnd::Failed(error.failure().kind),
+            };
+            *wire.stats.publishes.entry((sent.operation.as_str(), end)).or_default() += 1;
+        }
         let Some(Outcome { revision, result, change, warning, mut next }) =
             publication.handle_final(now, outcome, around)
         else {
