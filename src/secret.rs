@@ -5,6 +5,7 @@
 
 use std::{
     io::{Error, ErrorKind},
+    os::unix::fs::PermissionsExt as _,
     path::Path,
 };
 
@@ -63,7 +64,7 @@ impl<'a> Source<'a> {
                     "the environment variable {name} is not set; set it where puad is started"
                 ))
             })?,
-            Self::File(path) => read_file(&folder.join(path))?,
+            Self::File(path) => read_own_file(&folder.join(path))?,
             Self::Credential(name) => {
                 let folder = environment("CREDENTIALS_DIRECTORY").ok_or_else(|| {
                     missing(format!("credential {name:?}: CREDENTIALS_DIRECTORY is not set; add LoadCredential={name}:PATH to the systemd unit"))
@@ -88,6 +89,22 @@ fn missing(message: String) -> Unreadable {
     Unreadable { kind: ErrorKind::NotFound, message }
 }
 
+/// Reads a file that is nobody else's to read. What systemd hands over needs no such check: it sees
+/// to the modes itself.
+fn read_own_file(path: &Path) -> Result<String, Unreadable> {
+    let mode = std::fs::metadata(path).map(|found| found.permissions().mode() & 0o7777);
+    if let Ok(mode) = mode.as_ref()
+        && mode & OTHERS != 0
+    {
+        let path = path.display();
+        let message = format!(
+            "everybody on this machine may read or change {path} (mode {mode:04o}); run `chmod o= {path}`"
+        );
+        return Err(Unreadable { kind: ErrorKind::PermissionDenied, message });
+    }
+    read_file(path)
+}
+
 fn read_file(path: &Path) -> Result<String, Unreadable> {
     let refused = |error: Error| Unreadable {
         kind: error.kind(),
@@ -101,6 +118,8 @@ fn read_file(path: &Path) -> Result<String, Unreadable> {
     Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }
 
+/// The rights to read and write of those who are neither owner nor of the group.
+const OTHERS: u32 = 0o006;
 /// How a secret is written.
 pub const FORMS: &str =
     "write a text, { env = \"NAME\" }, { file = \"PATH\" } or { credential = \"NAME\" }";

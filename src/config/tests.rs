@@ -1,6 +1,6 @@
 //! What a configuration leads to, and the words for every kind of mistake in one.
 
-use std::{fs, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use tempfile::TempDir;
 
@@ -17,7 +17,8 @@ fn load_with(
     for (name, content) in files {
         let path = folder.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     }
     let file = folder.path().join("puad.toml");
     fs::write(&file, text).unwrap();
@@ -123,6 +124,36 @@ fn a_secret_comes_from_a_file_or_a_credential_without_its_line_end() {
         let (_folder, config) = load_with(&text, &[("pw", "s e\r\n")], &Wanted::Nothing);
         assert_eq!(config.unwrap().sip.accounts[0].password.expose(), "s e", "{source}");
     }
+}
+
+#[test]
+fn a_secret_that_everybody_may_read_is_refused_with_the_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("pw");
+    fs::write(&secret, "s").unwrap();
+    let file = folder.path().join("puad.toml");
+    fs::write(&file, account("{ file = \"pw\" }")).unwrap();
+    let load = |mode| {
+        fs::set_permissions(&secret, fs::Permissions::from_mode(mode)).unwrap();
+        load_in(Some(&file), &Wanted::Nothing, false, &|_| None)
+            .map_err(|problems| problems.to_string())
+    };
+    for mode in [0o644, 0o604, 0o602] {
+        let refused = load(mode).unwrap_err();
+        let expected = format!(
+            "everybody on this machine may read or change {0} (mode {mode:04o}); run `chmod o= {0}`",
+            secret.display()
+        );
+        assert!(refused.ends_with(&expected), "{refused}");
+    }
+    for mode in [0o600, 0o640, 0o400] {
+        assert!(load(mode).is_ok(), "{mode:o}");
+    }
+    // systemd makes credentials readable for the service alone.
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(&file, account("{ credential = \"pw\" }")).unwrap();
+    let credentials = folder.path().display().to_string();
+    assert!(load_in(Some(&file), &Wanted::Nothing, false, &|_| Some(credentials.clone())).is_ok());
 }
 
 #[test]

@@ -1,14 +1,11 @@
 //! The program itself: exit codes, output and signals of the built binary, over loopback.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Child, Command, Output, Stdio},
-    sync::mpsc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use crate::support::server::Server;
+use crate::support::{
+    program::{Folder, LONG, lines, text},
+    server::Server,
+};
 
 const SCRIPT: &str = r#"
     pua.publish { presentity_uri = config.uri, event = "presence", body = body.raw("text/plain", "open") }
@@ -365,6 +362,7 @@ fn publish_uses_account_and_proxy_of_the_configuration() {
         })
     });
     let folder = Folder::new(&[("pw", "secret\n")]);
+    folder.make_secret("pw");
     folder.write(
         "puad.toml",
         &format!(
@@ -394,122 +392,6 @@ fn help_and_version_are_no_failures_and_a_closed_pipe_is_no_panic() {
     drop(reader);
     let output = folder.command(&["check", "a.lua"]).stdout(writer).output().expect("started");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-}
-
-/// Longer than anything here takes on a busy machine.
-const LONG: Duration = Duration::from_secs(20);
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("UTF-8")
-}
-
-fn lines(bytes: &[u8]) -> Vec<String> {
-    text(bytes).lines().map(str::to_owned).collect()
-}
-
-/// A folder to run the program in.
-struct Folder(tempfile::TempDir);
-
-impl Folder {
-    fn new(files: &[(&str, &str)]) -> Self {
-        let folder = Self(tempfile::tempdir().expect("a folder"));
-        for (name, content) in files {
-            folder.write(name, content);
-        }
-        folder
-    }
-
-    fn write(&self, name: &str, content: &str) {
-        let path = self.0.path().join(name);
-        fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).expect("a folder");
-        fs::write(path, content).expect("written");
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_puad"));
-        command.args(args).current_dir(self.0.path()).stdin(Stdio::null());
-        for name in ["PUAD_CONFIG", "PUAD_LOG", "CREDENTIALS_DIRECTORY"] {
-            command.env_remove(name);
-        }
-        command
-    }
-
-    fn puad(&self, args: &[&str]) -> Output {
-        self.command(args).output().expect("started")
-    }
-
-    /// Publishes presence of the server's own user.
-    fn publish(&self, server: &Server, args: &[&str]) -> Output {
-        let fixed =
-            ["publish", &server.uri(), "--event", "presence", "--listen", "udp:127.0.0.1:0"];
-        self.puad(&[&fixed, args].concat())
-    }
-
-    fn daemon(&self, args: &[&str]) -> Daemon {
-        use std::io::BufRead as _;
-        let mut child = self.command(args).stderr(Stdio::piped()).spawn().expect("started");
-        let (sender, log) = mpsc::channel();
-        let stderr = child.stderr.take().expect("piped");
-        std::thread::spawn(move || {
-            for line in std::io::BufReader::new(stderr).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Daemon { child, log }
-    }
-}
-
-/// A running `puad run`; killed when the test ends early.
-struct Daemon {
-    child: Child,
-    log: mpsc::Receiver<String>,
-}
-
-impl Daemon {
-    /// Waits for a line of the log that holds this text.
-    fn wait_for(&self, expected: &str) {
-        let deadline = Instant::now() + LONG;
-        let mut seen = Vec::new();
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.log.recv_timeout(left) {
-                Ok(line) if line.contains(expected) => return,
-                Ok(line) => seen.push(line),
-                Err(error) => panic!("{error}: no {expected:?} in {seen:#?}"),
-            }
-        }
-    }
-
-    fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, signal).expect("it runs");
-    }
-
-    /// Returns its exit code if it has ended.
-    fn poll(&mut self) -> Option<i32> {
-        self.child.try_wait().expect("a child")?.code()
-    }
-
-    /// Waits for its end.
-    fn code(&mut self) -> Option<i32> {
-        let deadline = Instant::now() + LONG;
-        loop {
-            if let Some(status) = self.child.try_wait().expect("a child") {
-                return status.code();
-            }
-            assert!(Instant::now() < deadline, "it does not end");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ pub mod chance;
 pub mod digest;
 pub mod house;
 pub mod lua;
+pub mod program;
 pub mod raw;
 pub mod server;
 pub mod sip;
