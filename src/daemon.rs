@@ -2,17 +2,15 @@
 //!
 //! Which scripts and settings there are is decided by [`config`](crate::config).
 
-use std::{fmt, io::IsTerminal as _, time::Duration};
+use std::time::Duration;
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::Instant,
 };
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::{EnvFilter, fmt::format::Writer, fmt::time::FormatTime};
 
 use crate::{
-    command::{Command, Reply, closest},
+    command::{Command, Reply},
     config::Config,
     driver::{self, Running, Settings, StartError},
     net::Listen,
@@ -39,52 +37,6 @@ pub enum Stop {
     Interrupt,
     /// SIGTERM.
     Terminate,
-}
-
-/// Lines of the log on their way to standard error; dropping it writes what is left.
-#[derive(Debug)]
-#[must_use = "the log ends with it"]
-pub struct Log(
-    #[expect(dead_code, reason = "writes the last lines when it is dropped")] WorkerGuard,
-);
-
-/// Sends log lines to standard error, by way of a thread: a reader that is stuck loses lines and
-/// stops nothing. `level` is what puad itself says where `PUAD_LOG` is not set.
-///
-/// # Errors
-/// When `PUAD_LOG` makes no sense.
-pub fn start_log(level: &str) -> Result<Log, String> {
-    let usual = || format!("warn,puad={level}");
-    let wanted = std::env::var("PUAD_LOG").ok().filter(|wanted| !wanted.is_empty());
-    // A word alone is a level; the filter would take a mistyped one for a module, and say nothing.
-    for word in wanted.iter().flat_map(|wanted| wanted.split(',')).map(str::trim) {
-        if !word.contains(['=', ':', '[']) && !LEVELS.contains(&word.to_ascii_lowercase().as_str())
-        {
-            let meant = closest(word, LEVELS.iter().copied());
-            let meant = meant.map_or(String::new(), |meant| format!(" (did you mean {meant:?}?)"));
-            return Err(format!("PUAD_LOG: {word:?} is not one of {}{meant}", LEVELS.join(", ")));
-        }
-    }
-    let filter = EnvFilter::try_new(wanted.unwrap_or_else(usual)).map_err(|error| {
-        format!(
-            "PUAD_LOG: {error}; write a level such as \"debug\", or \"warn,puad::driver=trace\""
-        )
-    })?;
-    let is_colourful = std::io::stderr().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let (writer, guard) =
-        NonBlockingBuilder::default().buffered_lines_limit(LOG_LINES).finish(std::io::stderr());
-    // A second call, as from tests, keeps the first.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(writer)
-        .with_ansi(is_colourful)
-        .with_target(false)
-        .with_timer(LocalTime)
-        // Whoever closed standard error wants no complaint about it, least of all a panic.
-        .log_internal_errors(false)
-        .try_init();
-    Ok(Log(guard))
 }
 
 /// Runs until a signal comes. `by_hand`: the scripts were named on the command line, so there is
@@ -234,18 +186,6 @@ impl Signals {
     }
 }
 
-/// Local time with milliseconds and offset.
-struct LocalTime;
-
-impl FormatTime for LocalTime {
-    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
-        write!(writer, "{}", jiff::Zoned::now().strftime("%Y-%m-%dT%H:%M:%S%.3f%:z"))
-    }
-}
-
-const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
-/// Lines that wait for a slow reader; what comes beyond them is lost.
-const LOG_LINES: usize = 8192;
 /// Signals this close together are one wish: `timeout` and terminals send to a process and its group.
 const SAME_SIGNAL: Duration = Duration::from_millis(500);
 /// How long an orderly stop may take.

@@ -377,19 +377,23 @@ fn hand_over(uac: &mut Uac, now: Instant, event: NetEvent) {
 
 /// Logs what a user would notice.
 fn observe(event: &PublicationEvent) {
+    let script = match &event.owner {
+        Owner::Script(name) => Some(&**name),
+        Owner::OneShot | Owner::Nobody => None,
+    };
     let key = event.key.as_str();
     let state = event.change.as_str();
     match (event.change, &event.failure) {
-        (_, Some(failure)) => tracing::warn!(key, state, "{failure}"),
-        (Change::Recovered, None) => tracing::info!(key, state, "publication is up again"),
+        (_, Some(failure)) => tracing::warn!(script, key, state, "{failure}"),
+        (Change::Recovered, None) => tracing::info!(script, key, state, "publication is up again"),
         (Change::Published, None) if event.is_first => {
-            tracing::info!(key, "publication is up");
+            tracing::info!(script, key, "publication is up");
         }
         (Change::Published | Change::Refreshed, None) => {
-            tracing::debug!(key, state, "publication")
+            tracing::debug!(script, key, state, "publication")
         }
         (Change::Removed | Change::Retrying | Change::Failed, None) => {
-            tracing::info!(key, state, "publication")
+            tracing::info!(script, key, state, "publication")
         }
     }
 }

@@ -8,6 +8,7 @@
 //! - [`net`] and [`driver`]: sockets and the one task that owns the core;
 //! - [`script`]: the Lua host;
 //! - [`observe`] and [`secret`]: metrics that scripts define, and where secrets come from;
+//! - [`observe`]: the log and its memory;
 //! - [`config`], [`daemon`], [`cli`]: the program around them;
 //! - [`agent`] and [`demo`]: a small presence agent and the demonstration that uses it.
 

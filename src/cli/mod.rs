@@ -13,7 +13,11 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use crate::{config::Problems, driver::StartError};
+use crate::{
+    config::Problems,
+    driver::StartError,
+    observe::log::{self, Format, Log},
+};
 
 /// Runs Lua scripts and keeps the SIP event state they publish alive.
 #[derive(Debug, Parser)]
@@ -144,9 +148,14 @@ fn print(line: &str) -> Result<(), Ended> {
     }
 }
 
-/// Starts the log, or says what is wrong with `PUAD_LOG`.
-fn start_log(level: &str) -> Result<crate::daemon::Log, Ended> {
-    crate::daemon::start_log(level)
+/// Starts a log on standard error, or says what is wrong with `PUAD_LOG`.
+fn start_log(level: &str) -> Result<Log, Ended> {
+    start_log_as(Format::Text, level)
+}
+
+/// Starts the log, or says why it cannot be.
+fn start_log_as(format: Format, level: &str) -> Result<Log, Ended> {
+    log::start(format, level)
         .map_err(|message| Ended::new(exit::CONFIG, anyhow::Error::msg(message)))
 }
 

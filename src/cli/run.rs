@@ -1,6 +1,6 @@
 //! `puad run`: the daemon.
 
-use super::{Ended, exit, sources::Sources, start_log};
+use super::{Ended, exit, sources::Sources, start_log_as};
 use crate::{
     config::{Problem, Problems, parse_proxy},
     daemon::{self, End, Stop},
@@ -48,7 +48,7 @@ pub(super) fn run(args: Args) -> Result<u8, Ended> {
     if !args.listen.is_empty() {
         config.listen = args.listen;
     }
-    let _log = start_log(config.log_level.as_str())?;
+    let _log = start_log_as(config.log_format, config.log_level.as_str())?;
     match daemon::run(config, by_hand) {
         Ok(End::Stopped) => Ok(exit::OK),
         Ok(End::AtOnce(Stop::Interrupt)) => Ok(128 + 2),

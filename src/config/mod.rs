@@ -5,6 +5,7 @@
 //! go are told together. What the settings do is up to [`driver`](crate::driver)
 //! and [`script`](crate::script).
 
+mod operate;
 mod problem;
 mod read;
 mod script;
@@ -16,7 +17,9 @@ use std::{
     sync::Arc,
 };
 
-use crate::{net::Listen, script::ScriptSpec, secret::Environment, sip::Config as Sip};
+use crate::{
+    net::Listen, observe::log::Format, script::ScriptSpec, secret::Environment, sip::Config as Sip,
+};
 pub use problem::{Problem, Problems};
 use read::Reader;
 pub use value::parse_proxy;
@@ -36,6 +39,8 @@ pub struct Config {
     pub unreadable: Vec<(Arc<str>, Problem)>,
     /// The folder they were looked for in.
     pub scripts_dir: Option<PathBuf>,
+    /// The shape of the log.
+    pub log_format: Format,
     /// What is logged.
     pub log_level: LogLevel,
 }
@@ -49,6 +54,7 @@ impl Default for Config {
             scripts: Vec::new(),
             unreadable: Vec::new(),
             scripts_dir: None,
+            log_format: Format::Text,
             log_level: LogLevel::Info,
         }
     }
@@ -171,25 +177,9 @@ fn read_root(
         .into_iter()
         .filter_map(|section| script::read_entry(section, folder))
         .collect();
-    if let Some(mut section) = root.section("log") {
-        section.read("format", log_format);
-        if let Some(level) = section.read("level", |value| value::choice(value, LEVELS)) {
-            config.log_level = level;
-        }
-        section.finish();
-    }
+    operate::read_log(root.section("log"), config);
     root.later(&["state", "rpc", "control", "metrics"]);
     root.finish();
-}
-
-fn log_format(value: &read::Value<'_>) -> Result<(), String> {
-    match &*value::text(value)? {
-        "text" => Ok(()),
-        format @ ("json" | "journald") => {
-            Err(format!("{format:?} is not available in this version; write \"text\""))
-        }
-        other => Err(format!("{other:?} is not a format; write \"text\"")),
-    }
 }
 
 fn read_text(path: &Path) -> Result<String, Problem> {
@@ -200,14 +190,6 @@ fn read_text(path: &Path) -> Result<String, Problem> {
 }
 
 const USUAL: &[&str] = &["puad.toml", "/etc/puad/puad.toml"];
-
-const LEVELS: &[(&str, LogLevel)] = &[
-    ("error", LogLevel::Error),
-    ("warn", LogLevel::Warn),
-    ("info", LogLevel::Info),
-    ("debug", LogLevel::Debug),
-    ("trace", LogLevel::Trace),
-];
 
 #[cfg(test)]
 mod tests;

@@ -1,3 +1,5 @@
-//! What puad tells about itself to those who watch over it.
+//! What people and machines see of a running puad: the log, and figures.
 
+pub mod log;
 pub mod metrics;
+pub mod recent;

@@ -444,23 +444,31 @@ impl Host {
 
     /// Logs and counts what went wrong in a handler.
     pub(super) fn report(&self, what: &str, problem: &Problem) {
+        // Counted first: whoever has seen it in the log may look.
+        let is_held_now = problem.killed
+            && self.kills.borrow_mut().note(self.now())
+            && !self.is_held.replace(true);
+        if let Ok(mut vitals) = self.vitals.lock() {
+            vitals.errors += 1;
+            vitals.kills += u64::from(problem.killed);
+            vitals.is_held = self.is_held();
+            vitals.last_error = Some(problem.clone());
+        }
         let script = &*self.name;
-        // The script stands in front: behind a traceback nobody would find it.
-        tracing::error!("script {script}: {what}: {}{}", problem.message, problem.trace_lines());
-        if problem.killed && self.kills.borrow_mut().note(self.now()) && !self.is_held.replace(true)
-        {
+        // The script stands in front, too: behind a traceback nobody would find it.
+        tracing::error!(
+            script,
+            "script {script}: {what}: {}{}",
+            problem.message,
+            problem.trace_lines()
+        );
+        if is_held_now {
             tracing::error!(
                 script,
                 "on hold: a limit ended {} of its activities within {} minutes; its publications stay up, its handlers rest until the script changes or `puad resume {script}`",
                 hold::MOST,
                 hold::WITHIN.as_secs() / 60
             );
-        }
-        if let Ok(mut vitals) = self.vitals.lock() {
-            vitals.errors += 1;
-            vitals.kills += u64::from(problem.killed);
-            vitals.is_held = self.is_held();
-            vitals.last_error = Some(problem.clone());
         }
     }
 }

@@ -69,8 +69,15 @@ fn nothing_points_upwards() {
                 "cli", "demo",
             ][..],
         ),
-        (&["src/script"][..], &["config", "daemon", "cli", "agent", "demo", "net"][..]),
-        (&["src/config"][..], &["daemon", "cli", "agent", "demo"][..]),
+        (
+            &["src/observe"][..],
+            &[
+                "body", "net", "driver", "sip", "script", "control", "config", "daemon", "cli",
+                "agent", "demo",
+            ][..],
+        ),
+        (&["src/script"][..], &["control", "config", "daemon", "cli", "agent", "demo", "net"][..]),
+        (&["src/config"][..], &["control", "daemon", "cli", "agent", "demo"][..]),
         (&["src/daemon.rs"][..], &["cli", "agent", "demo"][..]),
     ] {
         for (path, text) in sources(folders) {

@@ -26,6 +26,7 @@ mod libs_secret;
 mod libs_system;
 mod masking;
 mod message;
+mod observe;
 mod oneshot;
 mod program;
 mod publish;
