@@ -1,21 +1,33 @@
 //! The daemon: core and scripts started, signals heeded, everything stopped in order.
 //!
-//! Which scripts and settings there are is decided by [`config`](crate::config).
+//! Which scripts and settings there are is decided by [`config`](crate::config). What operators ask
+//! is answered in [`desk`].
 
-use std::time::Duration;
+mod desk;
 
+use std::{path::PathBuf, pin::pin, time::Duration};
+
+use serde_json::json;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
     time::Instant,
 };
 
 use crate::{
     command::{Command, Reply},
     config::Config,
-    driver::{self, Running, Settings, StartError},
+    control::{
+        Ask,
+        server::{Limits, Server},
+        socket::{self, BindError, Socket},
+    },
+    driver::{self, Running, Settings},
     net::Listen,
+    observe::recent::Recent,
     script::Scripts,
 };
+use desk::{Desk, Wish};
 
 /// How a daemon that had started came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,29 +51,48 @@ pub enum Stop {
     Terminate,
 }
 
-/// Runs until a signal comes. `by_hand`: the scripts were named on the command line, so there is
-/// nothing left to do when all of them fail.
+/// Why a daemon cannot start; nothing has been sent then.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A socket for SIP, or what every process needs.
+    #[error(transparent)]
+    Core(#[from] driver::StartError),
+    /// The control socket that the configuration asks for.
+    #[error(transparent)]
+    Control(#[from] BindError),
+}
+
+impl StartError {
+    fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        move |error| driver::StartError::System(what, error).into()
+    }
+}
+
+/// Runs until a signal comes, or somebody asks for the end. `by_hand`: the scripts were named on the
+/// command line, so there is nothing left to do when all of them fail. `recent`: the log, for those
+/// who ask to see it.
 ///
 /// # Errors
 /// When a socket or something else of the system cannot be had; nothing has been sent then.
-pub fn run(config: Config, by_hand: bool) -> Result<End, StartError> {
+pub fn run(config: Config, by_hand: bool, recent: Recent) -> Result<End, StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| StartError::System("an event loop", error))?;
-    let end = runtime.block_on(serve(config, by_hand));
+        .map_err(StartError::system("an event loop"))?;
+    let end = runtime.block_on(serve(config, by_hand, recent));
     // A thread that does not end must not keep the process.
     runtime.shutdown_background();
     end
 }
 
-async fn serve(config: Config, by_hand: bool) -> Result<End, StartError> {
-    let mut signals = Signals::heed().map_err(|error| StartError::System("signals", error))?;
+async fn serve(config: Config, by_hand: bool, recent: Recent) -> Result<End, StartError> {
+    let mut signals = Signals::heed().map_err(StartError::system("signals"))?;
     tracing::info!("puad {}", env!("CARGO_PKG_VERSION"));
     match &config.file {
         Some(file) => tracing::info!("configuration is {}", file.display()),
         None => tracing::info!("no configuration file; defaults are used"),
     }
+    let socket = control_socket(config.control_socket)?;
     let running = driver::start(Settings { sip: config.sip, listen: config.listen })?;
     let listening: Vec<_> = running
         .listening
@@ -80,10 +111,38 @@ async fn serve(config: Config, by_hand: bool) -> Result<End, StartError> {
         tracing::info!(script = &*script.name, file = %script.path.display(), "starting");
     }
     let mut scripts = Scripts::start(config.scripts, &running.handle);
-    let end = tokio::select! {
-        () = all_failed(&mut scripts, by_hand) => Some(End::NoScript),
-        () = running.handle.closed() => Some(End::CoreGone),
-        _ = signals.next() => None,
+    let mut desk = Desk::new(running.handle.downgrade(), scripts.view());
+    // One sender stays here: without a control socket nobody asks, and that is no end of anything.
+    let (asking, mut asks) = mpsc::channel(64);
+    let control = socket
+        .map(|socket| {
+            tracing::info!("control socket is {}", socket.path().display());
+            Server::start(socket, asking.clone(), recent, Limits::default())
+        })
+        .transpose()
+        .map_err(StartError::system("the control socket"))?;
+    let mut remove_all = false;
+    // Each failure is logged as it comes; a top level may wait as long as it likes.
+    let loading = scripts.loaded(Duration::from_secs(24 * 3600));
+    let mut failed = pin!(all_failed(scripts.status().len(), loading, by_hand));
+    let end = loop {
+        tokio::select! {
+            () = &mut failed => break Some(End::NoScript),
+            () = running.handle.closed() => break Some(End::CoreGone),
+            _ = signals.next() => break None,
+            Some(ask) = asks.recv() => match desk.take(ask) {
+                Some(Wish::Stop { remove }) => {
+                    tracing::info!("a stop is asked for over the control socket");
+                    remove_all = remove;
+                    break None;
+                }
+                Some(Wish::Resume { name, reply }) => {
+                    let resumed = scripts.resume(&name);
+                    desk::answer(reply, async move { Ok(json!(resumed.await)) });
+                }
+                None => {}
+            },
+        }
     };
     match end {
         Some(End::NoScript) => tracing::error!("no script runs; stopping"),
@@ -94,20 +153,57 @@ async fn serve(config: Config, by_hand: bool) -> Result<End, StartError> {
         ),
     }
     let stopping_since = Instant::now();
-    Ok(tokio::select! {
-        () = stop(scripts, running) => end.unwrap_or(End::Stopped),
+    let unanswered = tokio::select! {
+        unanswered = stop(scripts, running, remove_all) => unanswered,
         again = signals.next_after(stopping_since + SAME_SIGNAL) => {
             tracing::warn!("stopped at once; what is published runs out at the server");
-            End::AtOnce(again)
+            return Ok(End::AtOnce(again));
         }
-    })
+        () = keep_answering(&mut desk, &mut asks) => 0,
+    };
+    tracing::info!("stopped");
+    desk.stopped(unanswered);
+    if let Some(control) = control {
+        control.close().await;
+    }
+    Ok(end.unwrap_or(End::Stopped))
+}
+
+/// Opens the control socket. The usual one may belong to another puad, or be out of reach: then this
+/// one runs without; what the configuration asks for must be had.
+fn control_socket(configured: Option<PathBuf>) -> Result<Option<Socket>, StartError> {
+    if let Some(path) = configured {
+        return Ok(Some(Socket::bind(&path)?));
+    }
+    let environment = |name: &str| std::env::var(name).ok();
+    let Some(path) = socket::usual(&environment, rustix::process::geteuid().is_root()) else {
+        tracing::info!(
+            "no control socket: XDG_RUNTIME_DIR is not set; set [control] socket for `puad ls` and its like"
+        );
+        return Ok(None);
+    };
+    match Socket::bind(&path) {
+        Ok(socket) => Ok(Some(socket)),
+        Err(error) => {
+            let why = anyhow::Error::new(error);
+            tracing::warn!("no control socket: {why:#}");
+            Ok(None)
+        }
+    }
+}
+
+/// While everything stops, questions are answered all the same.
+async fn keep_answering(desk: &mut Desk, asks: &mut mpsc::Receiver<Ask>) {
+    while let Some(ask) = asks.recv().await {
+        // A stop is under way already; whoever asks for another waits for this one. Scripts are
+        // ending, so that one that is on hold need not be resumed.
+        let _ = desk.take(ask);
+    }
 }
 
 /// Says how scripts have started; returns when none of those named by hand runs.
-async fn all_failed(scripts: &mut Scripts, by_hand: bool) {
-    let count = scripts.status().len();
-    // Each failure is logged as it comes; a top level may wait as long as it likes.
-    let failed = scripts.loaded(Duration::from_secs(24 * 3600)).await.len();
+async fn all_failed<T>(count: usize, loading: impl Future<Output = Vec<T>>, by_hand: bool) {
+    let failed = loading.await.len();
     if count > 0 && failed == count {
         if by_hand {
             return;
@@ -122,28 +218,38 @@ async fn all_failed(scripts: &mut Scripts, by_hand: bool) {
 }
 
 /// Scripts first, so that nothing new is published; then the core, which removes what is to go.
-async fn stop(scripts: Scripts, running: Running) {
+/// Returns how many removals nobody has answered.
+async fn stop(scripts: Scripts, running: Running, remove_all: bool) -> usize {
     let deadline = Instant::now() + STOP_LIMIT;
     scripts.stop(STOP_LIMIT / 2).await;
     // The core's own limit ends a little earlier, so that its answer is heard.
     let limit = (deadline - Duration::from_millis(100)).saturating_duration_since(Instant::now());
-    let stopped = running.handle.call(Command::Stop { limit, remove_all: false });
-    match tokio::time::timeout_at(deadline, stopped).await {
-        Ok(Ok(Reply::Stopped { unanswered })) if unanswered > 0 => {
-            tracing::warn!(
-                "removals without an answer: {unanswered}; that state runs out at the server"
-            );
+    let stopped = running.handle.call(Command::Stop { limit, remove_all });
+    let unanswered = match tokio::time::timeout_at(deadline, stopped).await {
+        Ok(Ok(reply)) => {
+            if let Reply::Stopped { unanswered } = reply {
+                unanswered
+            } else {
+                0
+            }
         }
-        Ok(Ok(_)) => {}
         // The core has ended already.
-        Ok(Err(driver::Closed)) => {}
-        Err(_) => tracing::warn!("the SIP core does not answer; it is left behind"),
+        Ok(Err(driver::Closed)) => 0,
+        Err(_) => {
+            tracing::warn!("the SIP core does not answer; it is left behind");
+            0
+        }
+    };
+    if unanswered > 0 {
+        tracing::warn!(
+            "removals without an answer: {unanswered}; that state runs out at the server"
+        );
     }
     let joined = tokio::task::spawn_blocking(move || running.join());
     if tokio::time::timeout_at(deadline, joined).await.is_err() {
         tracing::warn!("the SIP core does not end; it is left behind");
     }
-    tracing::info!("stopped");
+    unanswered
 }
 
 /// Signals that are heeded from now on.

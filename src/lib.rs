@@ -9,6 +9,7 @@
 //! - [`script`]: the Lua host;
 //! - [`observe`] and [`secret`]: metrics that scripts define, and where secrets come from;
 //! - [`observe`]: the log and its memory;
+//! - [`observe`] and [`control`]: the log, and the socket for `puad ls` and its like;
 //! - [`config`], [`daemon`], [`cli`]: the program around them;
 //! - [`agent`] and [`demo`]: a small presence agent and the demonstration that uses it.
 
@@ -17,6 +18,7 @@ pub mod body;
 pub mod cli;
 pub mod command;
 pub mod config;
+pub mod control;
 pub mod daemon;
 pub mod demo;
 pub mod driver;

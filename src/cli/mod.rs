@@ -1,10 +1,18 @@
 //! The command line: a file per subcommand, and how each of them ends.
 
 mod check;
+mod completions;
 mod demo;
+mod logs;
+mod ls;
 mod publish;
+mod reload;
 mod run;
+mod running;
+mod show;
 mod sources;
+mod stop;
+mod table;
 
 use std::{
     io::{self, Write as _},
@@ -15,7 +23,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     config::Problems,
-    driver::StartError,
+    daemon, driver,
     observe::log::{self, Format, Log},
 };
 
@@ -34,10 +42,11 @@ Examples:
   puad run --config /etc/puad/puad.toml
   puad check
   puad publish sip:alice@example.com --event presence --body-file open.xml
+  puad ls publications
 
 Exit codes:
-  0 done, 64 usage, 69 refused by the server, 70 internal error,
-  75 temporary (503, time-out, DNS), 78 configuration, 1 anything else
+  0 done, 64 usage, 69 refused by the server or by the running puad, 70 internal error,
+  75 temporary (503, time-out, DNS, no puad answers), 78 configuration, 1 anything else
 
 PUAD_CONFIG names the configuration file, PUAD_LOG what is logged (such as \"debug\")."
 )]
@@ -57,6 +66,20 @@ enum Command {
     Check(check::Args),
     /// Send one PUBLISH and print the server's answer
     Publish(Box<publish::Args>),
+    /// List what the running puad has: scripts, publications, subscriptions or timers
+    Ls(ls::Args),
+    /// Show one publication of the running puad, its document included
+    Show(show::Args),
+    /// Have the running puad reload its configuration and scripts, or one script
+    Reload(reload::Args),
+    /// Let a script that is on hold run again
+    Resume(reload::ResumeArgs),
+    /// Stop the running puad and wait for its end
+    Stop(stop::Args),
+    /// Show the latest log of the running puad, and follow it
+    Logs(logs::Args),
+    /// Print a script that completes puad's commands and options in a shell
+    Completions(completions::Args),
 }
 
 /// Does what the command line says.
@@ -74,6 +97,13 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::run(&args),
         Command::Publish(args) => publish::run(*args),
+        Command::Ls(args) => ls::run(&args),
+        Command::Show(args) => show::run(&args),
+        Command::Reload(args) => reload::run(&args),
+        Command::Resume(args) => reload::resume(&args),
+        Command::Stop(args) => stop::run(&args),
+        Command::Logs(args) => logs::run(&args),
+        Command::Completions(args) => completions::run(&args),
     };
     ExitCode::from(done.unwrap_or_else(|ended| ended.tell()))
 }
@@ -117,14 +147,23 @@ impl Ended {
     }
 }
 
-impl From<StartError> for Ended {
-    fn from(error: StartError) -> Self {
+impl From<driver::StartError> for Ended {
+    fn from(error: driver::StartError) -> Self {
         match error {
             // It has explained what the system said.
-            StartError::Listen(error) => {
+            driver::StartError::Listen(error) => {
                 Self::new(exit::OTHER, anyhow::Error::msg(error.to_string()))
             }
-            StartError::System(..) => Self::new(exit::OTHER, error),
+            driver::StartError::System(..) => Self::new(exit::OTHER, error),
+        }
+    }
+}
+
+impl From<daemon::StartError> for Ended {
+    fn from(error: daemon::StartError) -> Self {
+        match error {
+            daemon::StartError::Core(error) => error.into(),
+            error => Self::new(exit::OTHER, error),
         }
     }
 }

@@ -17,8 +17,8 @@ Examples:
   puad run --config lamps.toml mwi.lua
   PUAD_LOG=debug puad run cpu.lua
 
-SIGTERM and Ctrl-C stop scripts, remove what they published and end within 5 s; a second one ends
-at once. Try a set-up with `puad check` first.")]
+SIGTERM, Ctrl-C and `puad stop` stop scripts, remove what they published and end within 5 s; a second
+signal ends at once. Try a set-up with `puad check` first, look at it with `puad ls` and `puad logs`.")]
 pub(super) struct Args {
     #[command(flatten)]
     sources: Sources,
@@ -48,8 +48,8 @@ pub(super) fn run(args: Args) -> Result<u8, Ended> {
     if !args.listen.is_empty() {
         config.listen = args.listen;
     }
-    let _log = start_log_as(config.log_format, config.log_level.as_str())?;
-    match daemon::run(config, by_hand) {
+    let log = start_log_as(config.log_format, config.log_level.as_str())?;
+    match daemon::run(config, by_hand, log.recent()) {
         Ok(End::Stopped) => Ok(exit::OK),
         Ok(End::AtOnce(Stop::Interrupt)) => Ok(128 + 2),
         Ok(End::AtOnce(Stop::Terminate)) => Ok(128 + 15),

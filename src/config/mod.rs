@@ -20,6 +20,7 @@ use std::{
 use crate::{
     net::Listen, observe::log::Format, script::ScriptSpec, secret::Environment, sip::Config as Sip,
 };
+pub use operate::control_socket;
 pub use problem::{Problem, Problems};
 use read::Reader;
 pub use value::parse_proxy;
@@ -39,6 +40,8 @@ pub struct Config {
     pub unreadable: Vec<(Arc<str>, Problem)>,
     /// The folder they were looked for in.
     pub scripts_dir: Option<PathBuf>,
+    /// The control socket, where it is named.
+    pub control_socket: Option<PathBuf>,
     /// The shape of the log.
     pub log_format: Format,
     /// What is logged.
@@ -54,6 +57,7 @@ impl Default for Config {
             scripts: Vec::new(),
             unreadable: Vec::new(),
             scripts_dir: None,
+            control_socket: None,
             log_format: Format::Text,
             log_level: LogLevel::Info,
         }
@@ -177,8 +181,9 @@ fn read_root(
         .into_iter()
         .filter_map(|section| script::read_entry(section, folder))
         .collect();
+    config.control_socket = operate::read_control(root.section("control"), folder);
     operate::read_log(root.section("log"), config);
-    root.later(&["state", "rpc", "control", "metrics"]);
+    root.later(&["state", "rpc", "metrics"]);
     root.finish();
 }
 

@@ -1,7 +1,36 @@
-//! `[log]`: how a running puad is seen.
+//! `[control]` and `[log]`: how a running puad is seen and steered.
 
-use super::{Config, LogLevel, read::Section, value::choice};
+use std::path::{Path, PathBuf};
+
+use super::{
+    Config, LogLevel, Problems,
+    read::{Reader, Section},
+    read_text,
+    value::{choice, name},
+};
 use crate::observe::log::Format;
+
+/// Returns the control socket that a configuration names, without looking at the rest of it: who asks
+/// a running puad something need not be able to read its secrets.
+///
+/// # Errors
+/// When the file cannot be read, or its `[control]` section is wrong.
+pub fn control_socket(file: &Path) -> Result<Option<PathBuf>, Problems> {
+    let text = read_text(file).map_err(|problem| Problems(vec![problem]))?;
+    let reader = Reader::new(file, &text);
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let section = reader.root().and_then(|mut root| root.section("control"));
+    let socket = read_control(section, folder);
+    reader.finish()?;
+    Ok(socket)
+}
+
+pub(super) fn read_control(section: Option<Section<'_, '_>>, folder: &Path) -> Option<PathBuf> {
+    let mut section = section?;
+    let socket = section.read("socket", name);
+    section.finish();
+    socket.map(|socket| folder.join(socket))
+}
 
 pub(super) fn read_log(section: Option<Section<'_, '_>>, config: &mut Config) {
     let Some(mut section) = section else { return };

@@ -87,6 +87,9 @@ fn every_setting_arrives_where_it_belongs() {
         username = "bob"
         password = { env = "PW" }
 
+        [control]
+        socket = "run/puad.sock"
+
         [log]
         format = "json"
         level = "debug"
@@ -99,6 +102,7 @@ fn every_setting_arrives_where_it_belongs() {
     assert_eq!(config.sip.user_agent.as_deref(), Some("lamp"));
     assert_eq!(config.sip.t1, Duration::from_millis(250));
     assert_eq!((config.sip.t2, config.sip.t4), (Duration::from_secs(2), Duration::from_secs(3)));
+    assert!(config.control_socket.unwrap().ends_with("run/puad.sock"));
     assert_eq!((config.log_format, config.log_level), (Format::Json, LogLevel::Debug));
     let [work, net] = &config.sip.accounts[..] else { panic!("two accounts") };
     assert_eq!(work.name.as_deref(), Some("work"));
@@ -157,6 +161,19 @@ fn a_secret_that_everybody_may_read_is_refused_with_the_remedy() {
 }
 
 #[test]
+fn the_control_socket_can_be_found_without_the_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("puad.toml");
+    fs::write(&file, account("{ file = \"none\" }") + "[control]\nsocket = \"a.sock\"\n").unwrap();
+    assert_eq!(control_socket(&file).unwrap(), Some(folder.path().join("a.sock")));
+    fs::write(&file, "").unwrap();
+    assert_eq!(control_socket(&file).unwrap(), None);
+    fs::write(&file, "[control]\nsocket = 1\n").unwrap();
+    let wrong = control_socket(&file).unwrap_err().to_string();
+    assert!(wrong.contains("puad.toml:2: [control]: socket: 1 is not a text"), "{wrong}");
+}
+
+#[test]
 fn unknown_keys_come_with_a_suggestion_or_a_list() {
     assert_eq!(
         problem("# lamps\n\n[sip]\noutbond_proxy = \"sip:a.example\""),
@@ -169,7 +186,7 @@ fn unknown_keys_come_with_a_suggestion_or_a_list() {
     assert_eq!(problem("[sipp]\n"), "puad.toml:1: unknown section 'sipp' (did you mean 'sip'?)");
     assert_eq!(
         problem("listen = \"udp:127.0.0.1:0\""),
-        "puad.toml:1: unknown key 'listen' (there are: sip, account, scripts, script, log)"
+        "puad.toml:1: unknown key 'listen' (there are: sip, account, scripts, script, control, log)"
     );
     assert_eq!(
         problems_with("[[script]]\nfile = \"a.lua\"\nlimits = { memry = 1 }", &[("a.lua", "")]),
@@ -227,6 +244,8 @@ fn values_of_the_wrong_kind_say_what_would_be_right() {
         ("account = 1", "account: a section is expected; write [[account]]"),
         ("[log]\nlevel = \"loud\"", "\"loud\" is not one of \"error\", \"warn\", \"info\""),
         ("[log]\nformat = \"xml\"", "\"xml\" is not one of \"text\", \"json\", \"journald\""),
+        ("[control]\nsocket = \"\"", "[control]: socket: the text is empty"),
+        ("[control]\nsokcet = \"a\"", "unknown key 'sokcet' (did you mean 'socket'?)"),
         ("[scripts]\ndir = \"none\"", "[scripts]: dir: cannot open none: No such file"),
         ("[scripts]\ndir = \"puad.toml\"", "[scripts]: dir: puad.toml is not a folder"),
     ] {
@@ -267,7 +286,6 @@ fn what_belongs_to_later_versions_says_so() {
         ("[sip]\n[sip.tls]\nca_file = \"a\"", 2, "[sip]: tls"),
         ("[state]\npath = \"a\"", 1, "[state]"),
         ("\n[[rpc.listen]]\naddress = \"http:127.0.0.1:1\"", 2, "[rpc]"),
-        ("[control]\nsocket = \"a\"", 1, "[control]"),
         ("[metrics]\nlisten = \"a\"", 1, "[metrics]"),
         ("[sip]\nlisten = \"tls:127.0.0.1:0\"", 2, "[sip]: listen: \"tls:127.0.0.1:0\": tls"),
     ] {

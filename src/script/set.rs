@@ -193,10 +193,10 @@ impl Scripts {
     }
 
     /// Lets a script that is on hold go on; returns whether one of this name was.
-    pub async fn resume(&self, name: &str) -> bool {
+    pub fn resume(&self, name: &str) -> impl Future<Output = bool> + use<> {
         let (reply, resumed) = oneshot::channel();
         let _ = self.orders.send(Order::Pass(name.into(), Mail::Resume(reply)));
-        resumed.await.unwrap_or(false)
+        async { resumed.await.unwrap_or(false) }
     }
 
     /// Fires every timer once and waits until their handlers have ended, for `limit` at the most.

@@ -76,9 +76,14 @@ fn nothing_points_upwards() {
                 "agent", "demo",
             ][..],
         ),
+        (
+            &["src/control"][..],
+            &["body", "net", "driver", "sip", "script", "config", "daemon", "cli", "agent", "demo"]
+                [..],
+        ),
         (&["src/script"][..], &["control", "config", "daemon", "cli", "agent", "demo", "net"][..]),
         (&["src/config"][..], &["control", "daemon", "cli", "agent", "demo"][..]),
-        (&["src/daemon.rs"][..], &["cli", "agent", "demo"][..]),
+        (&["src/daemon.rs", "src/daemon"][..], &["cli", "agent", "demo"][..]),
     ] {
         for (path, text) in sources(folders) {
             for (number, module) in own_modules(&text) {

@@ -10,6 +10,8 @@ mod auth_choice;
 mod bounds;
 mod building;
 mod checklist;
+mod control;
+mod control_program;
 mod cost;
 mod defence;
 mod document_roundtrip;
