@@ -1,11 +1,20 @@
 //! The daemon: core and scripts started, signals heeded, everything stopped in order.
 //!
 //! Which scripts and settings there are is decided by [`config`](crate::config). What operators ask
-//! is answered in [`desk`].
+//! is answered in [`desk`], what monitoring reads in [`figures`].
 
 mod desk;
+mod figures;
 
-use std::{path::PathBuf, pin::pin, time::Duration};
+use std::{
+    path::PathBuf,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use serde_json::json;
 use tokio::{
@@ -24,10 +33,11 @@ use crate::{
     },
     driver::{self, Running, Settings},
     net::Listen,
-    observe::recent::Recent,
+    observe::{http, recent::Recent},
     script::Scripts,
 };
 use desk::{Desk, Wish};
+use figures::Figures;
 
 /// How a daemon that had started came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +70,9 @@ pub enum StartError {
     /// The control socket that the configuration asks for.
     #[error(transparent)]
     Control(#[from] BindError),
+    /// The address of the metrics page.
+    #[error("[metrics] listen: cannot listen on {0}")]
+    Metrics(std::net::SocketAddr, #[source] std::io::Error),
 }
 
 impl StartError {
@@ -93,6 +106,7 @@ async fn serve(config: Config, by_hand: bool, recent: Recent) -> Result<End, Sta
         None => tracing::info!("no configuration file; defaults are used"),
     }
     let socket = control_socket(config.control_socket)?;
+    let metrics = config.metrics_listen.map(metrics_socket).transpose()?;
     let running = driver::start(Settings { sip: config.sip, listen: config.listen })?;
     let listening: Vec<_> = running
         .listening
@@ -112,6 +126,16 @@ async fn serve(config: Config, by_hand: bool, recent: Recent) -> Result<End, Sta
     }
     let mut scripts = Scripts::start(config.scripts, &running.handle);
     let mut desk = Desk::new(running.handle.downgrade(), scripts.view());
+    let is_stopping = Arc::new(AtomicBool::new(false));
+    if let Some(metrics) = metrics {
+        let figures = Figures {
+            core: running.handle.downgrade(),
+            scripts: scripts.view(),
+            is_stopping: is_stopping.clone(),
+            of_scripts: String::new,
+        };
+        serve_metrics(metrics, figures);
+    }
     // One sender stays here: without a control socket nobody asks, and that is no end of anything.
     let (asking, mut asks) = mpsc::channel(64);
     let control = socket
@@ -144,6 +168,7 @@ async fn serve(config: Config, by_hand: bool, recent: Recent) -> Result<End, Sta
             },
         }
     };
+    is_stopping.store(true, Ordering::Relaxed);
     match end {
         Some(End::NoScript) => tracing::error!("no script runs; stopping"),
         Some(_) => tracing::error!("the SIP core has ended; stopping"),
@@ -190,6 +215,23 @@ fn control_socket(configured: Option<PathBuf>) -> Result<Option<Socket>, StartEr
             Ok(None)
         }
     }
+}
+
+fn metrics_socket(address: std::net::SocketAddr) -> Result<http::Bound, StartError> {
+    let refused = |error| StartError::Metrics(address, error);
+    let bound = http::Bound::bind(address).map_err(refused)?;
+    tracing::info!("metrics are at http://{}/metrics", bound.address().map_err(refused)?);
+    Ok(bound)
+}
+
+fn serve_metrics<F: Fn() -> String + Send + Sync + 'static>(
+    bound: http::Bound,
+    figures: Figures<F>,
+) {
+    tokio::spawn(async move {
+        let Err(error) = bound.serve(Arc::new(figures), http::Limits::default()).await;
+        tracing::error!(%error, "the metrics page is not served any more");
+    });
 }
 
 /// While everything stops, questions are answered all the same.

@@ -13,6 +13,7 @@ mod sip;
 mod value;
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -42,6 +43,8 @@ pub struct Config {
     pub scripts_dir: Option<PathBuf>,
     /// The control socket, where it is named.
     pub control_socket: Option<PathBuf>,
+    /// Where the metrics page is, if it is wanted.
+    pub metrics_listen: Option<SocketAddr>,
     /// The shape of the log.
     pub log_format: Format,
     /// What is logged.
@@ -58,6 +61,7 @@ impl Default for Config {
             unreadable: Vec::new(),
             scripts_dir: None,
             control_socket: None,
+            metrics_listen: None,
             log_format: Format::Text,
             log_level: LogLevel::Info,
         }
@@ -182,8 +186,9 @@ fn read_root(
         .filter_map(|section| script::read_entry(section, folder))
         .collect();
     config.control_socket = operate::read_control(root.section("control"), folder);
+    config.metrics_listen = operate::read_metrics(root.section("metrics"));
     operate::read_log(root.section("log"), config);
-    root.later(&["state", "rpc", "metrics"]);
+    root.later(&["state", "rpc"]);
     root.finish();
 }
 

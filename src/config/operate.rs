@@ -1,12 +1,15 @@
-//! `[control]` and `[log]`: how a running puad is seen and steered.
+//! `[control]`, `[metrics]` and `[log]`: how a running puad is seen and steered.
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use super::{
     Config, LogLevel, Problems,
-    read::{Reader, Section},
+    read::{Reader, Section, Value},
     read_text,
-    value::{choice, name},
+    value::{choice, name, text},
 };
 use crate::observe::log::Format;
 
@@ -32,6 +35,13 @@ pub(super) fn read_control(section: Option<Section<'_, '_>>, folder: &Path) -> O
     socket.map(|socket| folder.join(socket))
 }
 
+pub(super) fn read_metrics(section: Option<Section<'_, '_>>) -> Option<SocketAddr> {
+    let mut section = section?;
+    let listen = section.read("listen", address);
+    section.finish();
+    listen
+}
+
 pub(super) fn read_log(section: Option<Section<'_, '_>>, config: &mut Config) {
     let Some(mut section) = section else { return };
     if let Some(format) = section.read("format", |value| choice(value, FORMATS)) {
@@ -41,6 +51,13 @@ pub(super) fn read_log(section: Option<Section<'_, '_>>, config: &mut Config) {
         config.log_level = level;
     }
     section.finish();
+}
+
+fn address(value: &Value<'_>) -> Result<SocketAddr, String> {
+    let text = text(value)?;
+    text.parse().map_err(|_| {
+        format!("{text:?} is not a numeric address with a port, such as \"127.0.0.1:9560\"")
+    })
 }
 
 const FORMATS: &[(&str, Format)] =

@@ -90,6 +90,9 @@ fn every_setting_arrives_where_it_belongs() {
         [control]
         socket = "run/puad.sock"
 
+        [metrics]
+        listen = "[::1]:9560"
+
         [log]
         format = "json"
         level = "debug"
@@ -103,6 +106,7 @@ fn every_setting_arrives_where_it_belongs() {
     assert_eq!(config.sip.t1, Duration::from_millis(250));
     assert_eq!((config.sip.t2, config.sip.t4), (Duration::from_secs(2), Duration::from_secs(3)));
     assert!(config.control_socket.unwrap().ends_with("run/puad.sock"));
+    assert_eq!(config.metrics_listen, Some("[::1]:9560".parse().unwrap()));
     assert_eq!((config.log_format, config.log_level), (Format::Json, LogLevel::Debug));
     let [work, net] = &config.sip.accounts[..] else { panic!("two accounts") };
     assert_eq!(work.name.as_deref(), Some("work"));
@@ -186,7 +190,7 @@ fn unknown_keys_come_with_a_suggestion_or_a_list() {
     assert_eq!(problem("[sipp]\n"), "puad.toml:1: unknown section 'sipp' (did you mean 'sip'?)");
     assert_eq!(
         problem("listen = \"udp:127.0.0.1:0\""),
-        "puad.toml:1: unknown key 'listen' (there are: sip, account, scripts, script, control, log)"
+        "puad.toml:1: unknown key 'listen' (there are: sip, account, scripts, script, control, metrics, log)"
     );
     assert_eq!(
         problems_with("[[script]]\nfile = \"a.lua\"\nlimits = { memry = 1 }", &[("a.lua", "")]),
@@ -246,6 +250,8 @@ fn values_of_the_wrong_kind_say_what_would_be_right() {
         ("[log]\nformat = \"xml\"", "\"xml\" is not one of \"text\", \"json\", \"journald\""),
         ("[control]\nsocket = \"\"", "[control]: socket: the text is empty"),
         ("[control]\nsokcet = \"a\"", "unknown key 'sokcet' (did you mean 'socket'?)"),
+        ("[metrics]\nlisten = 9560", "[metrics]: listen: 9560 is not a text"),
+        ("[metrics]\nlisten = \"localhost:9560\"", "\"localhost:9560\" is not a numeric address"),
         ("[scripts]\ndir = \"none\"", "[scripts]: dir: cannot open none: No such file"),
         ("[scripts]\ndir = \"puad.toml\"", "[scripts]: dir: puad.toml is not a folder"),
     ] {
@@ -286,7 +292,6 @@ fn what_belongs_to_later_versions_says_so() {
         ("[sip]\n[sip.tls]\nca_file = \"a\"", 2, "[sip]: tls"),
         ("[state]\npath = \"a\"", 1, "[state]"),
         ("\n[[rpc.listen]]\naddress = \"http:127.0.0.1:1\"", 2, "[rpc]"),
-        ("[metrics]\nlisten = \"a\"", 1, "[metrics]"),
         ("[sip]\nlisten = \"tls:127.0.0.1:0\"", 2, "[sip]: listen: \"tls:127.0.0.1:0\": tls"),
     ] {
         let found = problem(text);

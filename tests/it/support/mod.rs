@@ -4,6 +4,7 @@ pub mod ask;
 pub mod bare;
 pub mod chance;
 pub mod digest;
+pub mod exposition;
 pub mod house;
 pub mod lua;
 pub mod program;
