@@ -28,7 +28,7 @@ use super::{
     schedule::{Schedule, TimerId},
     status::Vitals,
     vm::plain,
-    watch::{Change, Hub, Kind, WatchId},
+    watch::{Hub, Inbox, WatchId},
 };
 use crate::{
     command::{Command, Failure, FailureKind, Key, Owner},
@@ -103,8 +103,8 @@ pub(super) struct Host {
     pub(super) orphans: RefCell<Orphans>,
     kills: RefCell<Kills>,
     is_held: Cell<bool>,
-    /// The last change of each watch that came while the script was on hold.
-    missed: RefCell<BTreeMap<WatchId, Change>>,
+    /// What watches have to tell that came while the script was on hold.
+    missed: RefCell<BTreeMap<WatchId, Inbox>>,
     pub(super) schedule: RefCell<Schedule>,
     /// Wakes the timer loop when an earlier firing was entered.
     pub(super) schedule_changed: Notify,
@@ -128,7 +128,7 @@ pub(super) struct Host {
 }
 
 /// What is done about a change of a watched path.
-pub(super) type OnChange = dyn Fn(&Lua, Change);
+pub(super) type OnChange = dyn Fn(&Lua, Inbox);
 
 /// Functions of the prelude.
 struct Inside {
@@ -141,8 +141,8 @@ struct Inside {
 /// What arrives at a script's thread from outside.
 #[derive(Debug)]
 pub(super) enum Mail {
-    /// A watched path changed.
-    Watch(WatchId, Change),
+    /// There is something in the inbox of a watch.
+    Watch(WatchId, Inbox),
     /// Fire every timer once, and drop this when their handlers have ended.
     Rehearse(mpsc::UnboundedSender<()>),
     /// Go on after a hold; say whether there was one.
@@ -262,18 +262,18 @@ impl Host {
         }
     }
 
-    /// Gives a change of a watched path to its handler.
-    pub(super) fn deliver(self: &Rc<Self>, lua: &Lua, id: WatchId, change: Change) {
+    /// Lets the handler of a watch have what is in its inbox.
+    pub(super) fn deliver(self: &Rc<Self>, lua: &Lua, id: WatchId, inbox: Inbox) {
         if self.life.phase() == Phase::Staging {
-            return self.when_live(lua, move |host, lua| host.deliver(lua, id, change));
+            return self.when_live(lua, move |host, lua| host.deliver(lua, id, inbox));
         }
         if self.is_held() {
-            self.missed.borrow_mut().insert(id, change);
+            self.missed.borrow_mut().insert(id, inbox);
             return;
         }
         let watch = self.watches.borrow().get(&id).cloned();
         if let Some(watch) = watch {
-            watch(lua, change);
+            watch(lua, inbox);
         }
     }
 
@@ -299,9 +299,9 @@ impl Host {
         self.kills.borrow_mut().clear();
         self.schedule_changed.notify_one();
         tracing::info!(script = &*self.name, "goes on");
-        for (id, change) in self.missed.take() {
-            let from = None;
-            self.deliver(lua, id, Change { kind: Kind::Rescan, from, ..change });
+        for (id, inbox) in self.missed.take() {
+            inbox.collapse();
+            self.deliver(lua, id, inbox);
         }
         true
     }

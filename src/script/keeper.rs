@@ -20,6 +20,7 @@ use super::{
     generation::{Generation, Ground, Heritage, Loaded, Modules, hash_of, have_changed},
     host::Mail,
     life::Reason,
+    pattern::Pattern,
     status::{Book, Standing},
     watch::{Request, WatchId},
 };
@@ -485,10 +486,16 @@ impl Keeper {
         }
         let keeper = self.sender.clone();
         let deliver = Box::new(move |_, _| keeper.send(ToKeeper::Changed).is_ok());
-        let settle = SETTLE;
-        let request =
-            Request { paths: paths.clone(), recursive: false, settle, poll: None, deliver };
-        let watch = self.ground.hub.add(request);
+        let request = Request {
+            group: "scripts' own files".into(),
+            patterns: paths.iter().map(Pattern::of).collect(),
+            settle: SETTLE,
+            poll: None,
+            initial: false,
+            must_exist: false,
+            deliver,
+        };
+        let (watch, _) = self.ground.hub.add(request);
         if let Some(before) = self.watch.replace(watch) {
             self.ground.hub.remove(before);
         }

@@ -22,6 +22,7 @@ use super::{
     generation::Ground,
     host::Mail,
     keeper::{Keeper, SETTLE, Taken, ToKeeper},
+    pattern::Pattern,
     status::{Book, Standing},
     threads::Threads,
     watch::{Hub, Request},
@@ -179,14 +180,17 @@ impl Scripts {
         async { taken.await.unwrap_or_default() }
     }
 
-    /// Tells whenever one of these files or folders has changed and is quiet.
+    /// Tells whenever one of these files or folders has changed and is quiet, and once when they
+    /// are watched: what has been read by then may be old.
     pub fn watch_files(&self, paths: Vec<PathBuf>) -> mpsc::UnboundedReceiver<()> {
         let (changed, changes) = mpsc::unbounded_channel();
         self.hub.add(Request {
-            paths,
-            recursive: false,
+            group: "puad's own files".into(),
+            patterns: paths.into_iter().map(|p| Pattern::of(p).with_contents(false)).collect(),
             settle: SETTLE,
             poll: None,
+            initial: false,
+            must_exist: false,
             deliver: Box::new(move |_, _| changed.send(()).is_ok()),
         });
         changes

@@ -127,7 +127,7 @@ pub(super) async fn serve(setup: Setup) {
                     let _ = reply.send(host.resume(&vm.lua));
                 }
                 Some(Mail::Rehearse(done)) => api::timer::rehearse(&host, &vm.lua, done),
-                Some(Mail::Watch(id, change)) => host.deliver(&vm.lua, id, change),
+                Some(Mail::Watch(id, inbox)) => host.deliver(&vm.lua, id, inbox),
             },
             1.. = changes.recv_many(&mut batch, BATCH) => {
                 for event in batch.drain(..) {

@@ -57,3 +57,4 @@ mod torture;
 mod transaction;
 mod transport;
 mod uri;
+mod watch;

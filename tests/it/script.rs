@@ -171,7 +171,6 @@ fn a_watch_reports_every_style_of_saving_once() {
     );
     stage.loaded().expect("watching");
     let file = stage.path().join("state.txt");
-    std::thread::sleep(Duration::from_millis(100));
     std::fs::write(&file, "1").expect("written");
     assert_eq!(stage.said(), "create state.txt");
     std::fs::write(&file, "22").expect("written");
@@ -197,7 +196,6 @@ fn a_watched_maildir_is_counted_at_start_and_at_every_change() {
     "#;
     let mut stage = Stage::in_folder(folder, source, |_| {});
     assert_eq!(stage.said(), "0/0");
-    std::thread::sleep(Duration::from_millis(100));
     let mailbox = stage.path().join("box");
     std::fs::write(mailbox.join("tmp/1"), "").expect("written");
     std::fs::rename(mailbox.join("tmp/1"), mailbox.join("new/1")).expect("delivered");

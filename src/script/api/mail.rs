@@ -12,9 +12,10 @@ use super::{
     super::{
         host::Host,
         life::Origin,
+        pattern::Pattern,
         serial::{Full, Letter, Serial},
     },
-    Fault, bind, failed_io, failed_with, fs,
+    Fault, bind, bind_async, failed_io, failed_with, fs,
     options::{Options, handler, shown},
 };
 
@@ -36,7 +37,7 @@ pub(super) fn table(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
     let watcher = host.clone();
     table.set(
         "watch_maildir",
-        bind(lua, host, move |lua, args| watch(lua, &watcher, &methods, &args))?,
+        bind_async(lua, host, move |lua, args| watch(lua, watcher.clone(), methods.clone(), args))?,
     )?;
     Ok(table)
 }
@@ -107,16 +108,16 @@ impl Letter for Counts {
     }
 }
 
-fn watch(
-    lua: &Lua,
-    host: &Rc<Host>,
-    methods: &Table,
-    args: &MultiValue,
+async fn watch(
+    lua: Lua,
+    host: Rc<Host>,
+    methods: Table,
+    args: MultiValue,
 ) -> Result<(Value, Value), Fault> {
     let call = "mail.watch_maildir";
     let argument = |at: usize| args.get(at).cloned().unwrap_or(Value::Nil);
-    let path = folder(call, host, args)?;
-    let function = handler(call, args)?;
+    let path = folder(call, &host, &args)?;
+    let function = handler(call, &args)?;
     let options = Options::new(call, &argument(2), &["settle", "initial", "poll"])?;
     let settle = options.duration("settle")?.unwrap_or(fs::SETTLE);
     let poll = options.duration("poll")?;
@@ -129,21 +130,24 @@ fn watch(
         last: RefCell::new(None),
         is_missing: Cell::new(false),
     });
-    let watched = vec![path.join("new"), path.join("cur")];
+    let watched = ["new", "cur"].map(|part| Pattern::of(path.join(part)).with_contents(false));
+    let patterns = watched.to_vec();
+    let wanted = fs::Wanted { patterns, settle, poll, initial: false, must_exist: false };
     let (owner, looking) = (host.clone(), mailbox.clone());
-    let begun = fs::begin(host, watched, false, settle, poll, move |lua, _| {
+    let begun = fs::begin(&host, wanted, move |lua, _, inbox| {
+        while inbox.take().is_some() {}
         looking.look(&owner, lua);
     });
-    match begun {
+    match begun.await {
         Ok(id) => {
             if initial {
-                host.when_live(lua, move |host, lua| mailbox.look(host, lua));
+                host.when_live(&lua, move |host, lua| mailbox.look(host, lua));
             } else {
                 *mailbox.last.borrow_mut() = Counts::of(&mailbox.path).ok();
             }
-            Ok((fs::handle(lua, host, methods, id)?, Value::Nil))
+            Ok((fs::handle(&lua, &host, &methods, id)?, Value::Nil))
         }
-        Err(message) => Ok(failed_with(lua, host, call, "limit", message)?),
+        Err(refusal) => Ok(failed_with(&lua, &host, call, refusal.code, refusal.message)?),
     }
 }
 

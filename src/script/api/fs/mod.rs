@@ -1,0 +1,44 @@
+//! `fs`: what happens to files.
+
+mod watch;
+
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    rc::Rc,
+};
+
+use mlua::{Lua, LuaString, Table, Value};
+
+use super::{
+    super::{host::Host, pattern::Pattern},
+    Fault,
+    options::shown,
+};
+
+pub(super) use watch::{SETTLE, Wanted, begin, handle, methods};
+
+/// Builds the table.
+pub(super) fn table(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
+    let table = lua.create_table()?;
+    watch::install(lua, host, &table)?;
+    Ok(table)
+}
+
+/// Returns the folder where a script's relative paths begin.
+fn folder(host: &Host) -> PathBuf {
+    host.resolve("")
+}
+
+/// Reads a path that may hold wildcards.
+fn patterns(host: &Host, call: &str, text: &LuaString) -> Result<Vec<Pattern>, Fault> {
+    let parsed = Pattern::parse(&folder(host), OsStr::from_bytes(&text.as_bytes()));
+    let text = Value::String(text.clone());
+    parsed.map_err(|why| Fault::misuse(format!("{call}: {}: {why}", shown(&text))))
+}
+
+/// Returns a path as a script holds it: its bytes, whatever they are.
+fn bytes(lua: &Lua, path: &Path) -> mlua::Result<LuaString> {
+    lua.create_string(path.as_os_str().as_bytes())
+}
