@@ -8,6 +8,7 @@ mod duration;
 mod headers;
 mod outcome;
 mod publish;
+mod size;
 mod suggest;
 
 pub use duration::{DurationError, duration_of, parse_duration, spell_duration, whole_seconds};
@@ -21,6 +22,7 @@ pub use publish::{
     RefreshWith, TagError,
 };
 
+pub use size::{SizeError, parse_size};
 pub use suggest::closest;
 
 use std::{sync::Arc, time::Duration};

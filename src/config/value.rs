@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::read::Value;
 use crate::{
-    command::{duration_of, parse_duration},
+    command::{SizeError, duration_of, parse_duration, parse_size},
     sip::{check_next_hop, message::Uri},
 };
 
@@ -50,23 +50,13 @@ pub(super) fn count(value: &Value<'_>) -> Result<usize, String> {
 
 /// Reads a size in bytes: a number, or text such as `32MiB`.
 pub(super) fn size(value: &Value<'_>) -> Result<usize, String> {
-    let refused = || {
-        format!(
-            "{} is not a size (bytes, or text such as \"256KiB\", \"32MiB\")",
-            shown(value.get_ref())
-        )
-    };
+    let refused = || SizeError(shown(value.get_ref())).to_string();
     let text = match value.get_ref() {
         DeValue::String(text) => text.to_string(),
         DeValue::Integer(number) => integer(number)?.to_string(),
         _ => return Err(refused()),
     };
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: usize = text[..digits].parse().map_err(|_| refused())?;
-    let unit = text[digits..].trim();
-    let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(refused)?;
-    number.checked_mul(*factor).filter(|size| *size > 0).ok_or_else(refused)
+    parse_size(&text).map_err(|_| refused())
 }
 
 /// Reads which of some words a text is.
@@ -144,14 +134,3 @@ fn integer(number: &toml::de::DeInteger<'_>) -> Result<i64, String> {
     i64::from_str_radix(number.as_str(), number.radix())
         .map_err(|_| format!("{number} is too large"))
 }
-
-const UNITS: &[(&str, usize)] = &[
-    ("", 1),
-    ("B", 1),
-    ("kB", 1000),
-    ("MB", 1_000_000),
-    ("GB", 1_000_000_000),
-    ("KiB", 1024),
-    ("MiB", 1024 * 1024),
-    ("GiB", 1024 * 1024 * 1024),
-];

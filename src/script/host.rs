@@ -96,7 +96,6 @@ pub(super) struct Host {
     pub(super) life: Life,
     pub(super) orphan_patience: Duration,
     /// Nothing outside is to be changed: a check.
-    #[allow(dead_code, reason = "asked by libraries to come")]
     pub(super) is_rehearsal: bool,
     modules: Modules,
     keeper: mpsc::UnboundedSender<ToKeeper>,

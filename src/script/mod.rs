@@ -9,6 +9,7 @@ mod api;
 mod budget;
 mod clock;
 mod commons;
+mod files;
 mod generation;
 mod hold;
 mod host;

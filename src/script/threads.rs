@@ -10,6 +10,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::{
@@ -127,11 +128,14 @@ fn on_runtime(future: impl Future<Output = ()>) {
         Ok(runtime) => {
             LocalSet::new().block_on(&runtime, future);
             // A file system that never answers must not keep this thread as well.
-            runtime.shutdown_background();
+            runtime.shutdown_timeout(LAST_WRITES);
         }
         Err(error) => tracing::error!(%error, "no event loop for scripts"),
     }
 }
+
+/// How long a thread waits at its end for files that are being written.
+const LAST_WRITES: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

@@ -17,6 +17,7 @@ mod defence;
 mod document_roundtrip;
 mod documents;
 mod examples;
+mod files;
 mod framing;
 mod hostile;
 mod incoming;

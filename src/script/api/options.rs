@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 use mlua::{AnyUserData, Function, MultiValue, Table, Value};
 
 use super::Fault;
-use crate::command::{duration_of, parse_duration};
+use crate::command::{SizeError, duration_of, parse_duration, parse_size};
 
 /// The options of one call.
 pub(super) struct Options {
@@ -198,6 +198,19 @@ impl Options {
             Value::Nil => Ok(None),
             value => duration(&value).map(Some).map_err(|why| self.refuse(name, why)),
         }
+    }
+
+    /// Returns a size in bytes: a number, or text such as `"32MiB"`.
+    pub(super) fn size(&self, name: &str) -> Result<Option<usize>, Fault> {
+        let value = self.value(name)?;
+        let text = match &value {
+            Value::Nil => return Ok(None),
+            Value::String(text) => text.to_string_lossy(),
+            Value::Integer(_) | Value::Number(_) => value.to_string()?,
+            _ => return Err(self.refuse(name, SizeError(shown(&value)))),
+        };
+        let size = parse_size(&text);
+        size.map(Some).map_err(|_| self.refuse(name, SizeError(shown(&value))))
     }
 
     /// Returns a yes-or-no option.

@@ -1,5 +1,6 @@
-//! `fs`: what happens to files.
+//! `fs`: what happens to files, and what is in them.
 
+mod files;
 mod watch;
 
 use std::{
@@ -23,12 +24,30 @@ pub(super) use watch::{SETTLE, Wanted, begin, handle, methods};
 pub(super) fn table(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
     let table = lua.create_table()?;
     watch::install(lua, host, &table)?;
+    files::install(lua, host, &table)?;
     Ok(table)
 }
 
 /// Returns the folder where a script's relative paths begin.
 fn folder(host: &Host) -> PathBuf {
     host.resolve("")
+}
+
+/// Reads a path: any bytes but NUL.
+fn path(host: &Host, call: &str, value: &Value) -> Result<PathBuf, Fault> {
+    let Value::String(text) = value else {
+        return Err(Fault::misuse(format!(
+            "{call}: first argument: {} is not a path",
+            shown(value)
+        )));
+    };
+    let bytes = text.as_bytes();
+    if bytes.is_empty() || bytes.contains(&0) {
+        let why = if bytes.is_empty() { "the path is empty" } else { "a path holds no NUL" };
+        return Err(Fault::misuse(format!("{call}: first argument: {why}")));
+    }
+    let path = folder(host).join(OsStr::from_bytes(&bytes));
+    Ok(std::path::absolute(&path).unwrap_or(path))
 }
 
 /// Reads a path that may hold wildcards.
