@@ -5,6 +5,7 @@
 
 mod desk;
 mod figures;
+mod reload;
 
 use std::{
     path::PathBuf,
@@ -27,17 +28,19 @@ use crate::{
     command::{Command, Reply},
     config::Config,
     control::{
-        Ask,
+        Answer, Ask, Refusal, RefusalKind,
         server::{Limits, Server},
         socket::{self, BindError, Socket},
     },
     driver::{self, Running, Settings},
     net::Listen,
     observe::{http, recent::Recent},
-    script::Scripts,
+    script::{Force, Scripts, Taken},
 };
-use desk::{Desk, Wish};
+use desk::{Desk, Wish, timer_rows};
 use figures::Figures;
+pub use reload::Load;
+use reload::{Reloader, words};
 
 /// How a daemon that had started came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,31 +86,37 @@ impl StartError {
 
 /// Runs until a signal comes, or somebody asks for the end. `by_hand`: the scripts were named on the
 /// command line, so there is nothing left to do when all of them fail. `recent`: the log, for those
-/// who ask to see it.
+/// who ask to see it. `load` reads the configuration again.
 ///
 /// # Errors
 /// When a socket or something else of the system cannot be had; nothing has been sent then.
-pub fn run(config: Config, by_hand: bool, recent: Recent) -> Result<End, StartError> {
+pub fn run(config: Config, by_hand: bool, recent: Recent, load: Load) -> Result<End, StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(StartError::system("an event loop"))?;
-    let end = runtime.block_on(serve(config, by_hand, recent));
+    let end = runtime.block_on(serve(config, by_hand, recent, load));
     // A thread that does not end must not keep the process.
     runtime.shutdown_background();
     end
 }
 
-async fn serve(config: Config, by_hand: bool, recent: Recent) -> Result<End, StartError> {
+async fn serve(
+    mut config: Config,
+    by_hand: bool,
+    recent: Recent,
+    load: Load,
+) -> Result<End, StartError> {
     let mut signals = Signals::heed().map_err(StartError::system("signals"))?;
     tracing::info!("puad {}", env!("CARGO_PKG_VERSION"));
     match &config.file {
         Some(file) => tracing::info!("configuration is {}", file.display()),
         None => tracing::info!("no configuration file; defaults are used"),
     }
-    let socket = control_socket(config.control_socket)?;
+    let socket = control_socket(config.control_socket.clone())?;
     let metrics = config.metrics_listen.map(metrics_socket).transpose()?;
-    let running = driver::start(Settings { sip: config.sip, listen: config.listen })?;
+    let running =
+        driver::start(Settings { sip: config.sip.clone(), listen: config.listen.clone() })?;
     let listening: Vec<_> = running
         .listening
         .iter()
@@ -115,16 +124,19 @@ async fn serve(config: Config, by_hand: bool, recent: Recent) -> Result<End, Sta
         .collect();
     tracing::info!("listening on {}", listening.join(", "));
     if config.scripts.is_empty() {
-        let dir = config.scripts_dir.unwrap_or_default();
+        let dir = config.scripts_dir.clone().unwrap_or_default();
         tracing::warn!(
-            "there is no script in {}; puad keeps running, but publishes nothing: put *.lua files there and start it again",
+            "there is no script in {}; puad publishes nothing until you put *.lua files there",
             dir.display()
         );
     }
     for script in &config.scripts {
         tracing::info!(script = &*script.name, file = %script.path.display(), "starting");
     }
-    let mut scripts = Scripts::start(config.scripts, &running.handle);
+    let specs = std::mem::take(&mut config.scripts);
+    let mut scripts = Scripts::start(specs, &running.handle);
+    let mut reloader = Reloader::new(load, config);
+    let mut changes = scripts.watch_files(reloader.watched());
     let mut desk = Desk::new(running.handle.downgrade(), scripts.view());
     let is_stopping = Arc::new(AtomicBool::new(false));
     if let Some(metrics) = metrics {
@@ -132,7 +144,7 @@ async fn serve(config: Config, by_hand: bool, recent: Recent) -> Result<End, Sta
             core: running.handle.downgrade(),
             scripts: scripts.view(),
             is_stopping: is_stopping.clone(),
-            of_scripts: String::new,
+            of_scripts: scripts_metrics(&scripts),
         };
         serve_metrics(metrics, figures);
     }
@@ -153,12 +165,39 @@ async fn serve(config: Config, by_hand: bool, recent: Recent) -> Result<End, Sta
         tokio::select! {
             () = &mut failed => break Some(End::NoScript),
             () = running.handle.closed() => break Some(End::CoreGone),
-            _ = signals.next() => break None,
+            signal = signals.next_any() => match signal {
+                Told::Stop(_) => break None,
+                Told::Reload => {
+                    tracing::info!("reloading");
+                    reload(&mut reloader, &scripts, &running.handle, Force::All);
+                }
+            },
+            Some(()) = changes.recv() => {
+                // A save comes as several changes; one look at everything serves them all.
+                while changes.try_recv().is_ok() {}
+                reload(&mut reloader, &scripts, &running.handle, Force::Nothing);
+            }
             Some(ask) = asks.recv() => match desk.take(ask) {
                 Some(Wish::Stop { remove }) => {
                     tracing::info!("a stop is asked for over the control socket");
                     remove_all = remove;
                     break None;
+                }
+                Some(Wish::Timers { reply }) => {
+                    let timers = scripts.timers();
+                    desk::answer(reply, async move { Ok(timer_rows(timers.await)) });
+                }
+                Some(Wish::Reload { name, reply }) => {
+                    let force = name.clone().map_or(Force::All, Force::One);
+                    match reloader.reload(&scripts, &running.handle, force) {
+                        Ok(taken) => desk::answer(reply, async move {
+                            reloaded(name.as_deref(), taken.await)
+                        }),
+                        Err(problems) => {
+                            let refusal = Refusal::new(RefusalKind::Failed, problems.to_string());
+                            desk::answer(reply, async { Err(refusal) });
+                        }
+                    }
                 }
                 Some(Wish::Resume { name, reply }) => {
                     let resumed = scripts.resume(&name);
@@ -243,6 +282,42 @@ async fn keep_answering(desk: &mut Desk, asks: &mut mpsc::Receiver<Ask>) {
     }
 }
 
+/// Reloads, and says what is wrong with the configuration; the scripts' keepers say the rest.
+fn reload(reloader: &mut Reloader, scripts: &Scripts, core: &driver::Handle, force: Force) {
+    match reloader.reload(scripts, core, force) {
+        // Each script has been told; nobody waits for what comes of it.
+        Ok(taken) => drop(taken),
+        Err(problems) => {
+            tracing::error!("the configuration is not taken, the last good one stays:\n{problems}");
+        }
+    }
+}
+
+/// Answers `puad reload`: a line for each script that was meant or has changed.
+fn reloaded(name: Option<&str>, taken: Vec<(Arc<str>, Taken)>) -> Answer {
+    let is_meant = |of: &Arc<str>, taken: &Taken| match name {
+        Some(name) => **of == *name,
+        None => *taken != Taken::Unchanged,
+    };
+    let lines: Vec<String> = taken
+        .iter()
+        .filter(|(of, taken)| is_meant(of, taken))
+        .map(|(of, taken)| words(of, taken))
+        .collect();
+    let has_failed =
+        |(of, taken): &(Arc<str>, Taken)| is_meant(of, taken) && matches!(taken, Taken::Failed(_));
+    match taken.iter().any(has_failed) {
+        true => Err(Refusal::new(RefusalKind::Failed, lines.join("\n"))),
+        false => Ok(json!(lines)),
+    }
+}
+
+/// What scripts count by themselves, for the metrics page.
+fn scripts_metrics(scripts: &Scripts) -> impl Fn() -> String + Send + Sync + 'static {
+    let metrics = scripts.metrics();
+    move || metrics.encode()
+}
+
 /// Says how scripts have started; returns when none of those named by hand runs.
 async fn all_failed<T>(count: usize, loading: impl Future<Output = Vec<T>>, by_hand: bool) {
     let failed = loading.await.len();
@@ -250,9 +325,7 @@ async fn all_failed<T>(count: usize, loading: impl Future<Output = Vec<T>>, by_h
         if by_hand {
             return;
         }
-        tracing::warn!(
-            "every script has failed; puad keeps running, but publishes nothing: mend them and start it again"
-        );
+        tracing::warn!("every script has failed; puad publishes nothing until they are mended");
     } else if failed > 0 {
         tracing::warn!("{failed} of {count} scripts do not run");
     }
@@ -294,6 +367,13 @@ async fn stop(scripts: Scripts, running: Running, remove_all: bool) -> usize {
     unanswered
 }
 
+/// What a signal asks for.
+enum Told {
+    Stop(Stop),
+    /// SIGHUP: configuration and scripts are reloaded.
+    Reload,
+}
+
 /// Signals that are heeded from now on.
 struct Signals {
     interrupt: Signal,
@@ -323,13 +403,18 @@ impl Signals {
     /// Returns the next signal that asks for an end.
     async fn next(&mut self) -> Stop {
         loop {
-            tokio::select! {
-                _ = self.interrupt.recv() => return Stop::Interrupt,
-                _ = self.terminate.recv() => return Stop::Terminate,
-                _ = self.hangup.recv() => tracing::warn!(
-                    "SIGHUP: reloading is not available in this version; stop and start puad instead"
-                ),
+            if let Told::Stop(stop) = self.next_any().await {
+                return stop;
             }
+        }
+    }
+
+    /// Returns the next signal.
+    async fn next_any(&mut self) -> Told {
+        tokio::select! {
+            _ = self.interrupt.recv() => Told::Stop(Stop::Interrupt),
+            _ = self.terminate.recv() => Told::Stop(Stop::Terminate),
+            _ = self.hangup.recv() => Told::Reload,
         }
     }
 }

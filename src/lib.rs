@@ -7,10 +7,8 @@
 //! - [`body`]: documents such as PIDF and message-summary, pure as well;
 //! - [`net`] and [`driver`]: sockets and the one task that owns the core;
 //! - [`script`]: the Lua host;
-//! - [`observe`] and [`secret`]: metrics that scripts define, and where secrets come from;
-//! - [`observe`]: the log and its memory;
-//! - [`observe`] and [`control`]: the log, and the socket for `puad ls` and its like;
 //! - [`observe`] and [`control`]: log and metrics, and the socket for `puad ls` and its like;
+//! - [`secret`]: where passwords come from;
 //! - [`config`], [`daemon`], [`cli`]: the program around them;
 //! - [`agent`] and [`demo`]: a small presence agent and the demonstration that uses it.
 

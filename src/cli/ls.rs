@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{
     Ended, exit, print,
     running::Running,
-    table::{bytes, cell, now, relative, span, table},
+    table::{bytes, cell, now, relative, table},
 };
 use crate::control::What;
 
@@ -82,11 +82,11 @@ fn shown(what: What, list: &Value) -> String {
             })
         }
         What::Timers => {
-            (&["SCRIPT", "NAME", "EVERY", "NEXT", "RUNS", "MISSED", "RUNNING"], &|row| {
+            (&["SCRIPT", "NAME", "SCHEDULE", "NEXT", "RUNS", "MISSED", "RUNNING"], &|row| {
                 vec![
                     cell(&row["script"]),
                     cell(&row["name"]),
-                    row["interval"].as_f64().map_or("-".into(), span),
+                    cell(&row["schedule"]),
                     relative(&row["next"], now),
                     cell(&row["runs"]),
                     cell(&row["missed"]),

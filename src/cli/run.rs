@@ -2,7 +2,7 @@
 
 use super::{Ended, exit, sources::Sources, start_log_as};
 use crate::{
-    config::{Problem, Problems, parse_proxy},
+    config::{Config, Problem, Problems, parse_proxy},
     daemon::{self, End, Stop},
     net::Listen,
     sip::message::Uri,
@@ -30,6 +30,18 @@ pub(super) struct Args {
     listen: Vec<Listen>,
 }
 
+impl Args {
+    /// What the command line says goes before what the file says.
+    fn override_in(&self, config: &mut Config) {
+        if !self.proxy.is_empty() {
+            config.sip.outbound_proxy.clone_from(&self.proxy);
+        }
+        if !self.listen.is_empty() {
+            config.listen.clone_from(&self.listen);
+        }
+    }
+}
+
 /// Runs until a signal comes.
 pub(super) fn run(args: Args) -> Result<u8, Ended> {
     let mut config = args.sources.load()?;
@@ -42,14 +54,15 @@ pub(super) fn run(args: Args) -> Result<u8, Ended> {
                        [scripts] dir, add a [[script]] section, or name scripts on the command line";
         return Err(Problems(vec![Problem::of_file(file, message)]).into());
     }
-    if !args.proxy.is_empty() {
-        config.sip.outbound_proxy = args.proxy;
-    }
-    if !args.listen.is_empty() {
-        config.listen = args.listen;
-    }
+    args.override_in(&mut config);
     let log = start_log_as(config.log_format, config.log_level.as_str())?;
-    match daemon::run(config, by_hand, log.recent()) {
+    let file = config.file.clone();
+    let load = Box::new(move || {
+        let mut config = args.sources.load_again(file.as_deref())?;
+        args.override_in(&mut config);
+        Ok(config)
+    });
+    match daemon::run(config, by_hand, log.recent(), load) {
         Ok(End::Stopped) => Ok(exit::OK),
         Ok(End::AtOnce(Stop::Interrupt)) => Ok(128 + 2),
         Ok(End::AtOnce(Stop::Terminate)) => Ok(128 + 15),

@@ -1,11 +1,11 @@
 //! Which configuration and which scripts: what `run` and `check` have in common.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Ended;
 use crate::{
     command::closest,
-    config::{self, Config, Wanted},
+    config::{self, Config, Problems, Wanted},
 };
 
 /// Options of every command that loads scripts.
@@ -26,11 +26,7 @@ impl Sources {
     /// Loads the configuration with the scripts.
     pub(super) fn load(&self) -> Result<Config, Ended> {
         let file = config::find(self.config.as_deref());
-        let wanted = if self.scripts.is_empty() {
-            Wanted::Configured
-        } else {
-            Wanted::Files(self.scripts.clone())
-        };
+        let wanted = self.wanted();
         if file.is_none() && wanted == Wanted::Configured {
             return Err(Ended::usage(
                 "there is no script and no configuration: name a script, as in `puad run hello.lua`, \
@@ -40,6 +36,27 @@ impl Sources {
         let mut config = config::load(file.as_deref(), &wanted)?;
         for set in &self.set {
             set.apply(&mut config).map_err(Ended::usage)?;
+        }
+        Ok(config)
+    }
+}
+
+impl Sources {
+    fn wanted(&self) -> Wanted {
+        match self.scripts.is_empty() {
+            true => Wanted::Configured,
+            false => Wanted::Files(self.scripts.clone()),
+        }
+    }
+
+    /// Loads the configuration once more, from the file it was read from before.
+    pub(super) fn load_again(&self, file: Option<&Path>) -> Result<Config, Problems> {
+        let mut config = config::load_again(file, &self.wanted())?;
+        for set in &self.set {
+            // It was meant for a script that is not there any more.
+            if let Err(why) = set.apply(&mut config) {
+                tracing::warn!("{why}");
+            }
         }
         Ok(config)
     }

@@ -68,6 +68,27 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Returns what differs in `newer` and cannot change under a running puad, as written in the file.
+    pub fn needs_restart(&self, newer: &Self) -> Vec<&'static str> {
+        let sip = |config: &Self| Sip {
+            accounts: Vec::new(),
+            outbound_proxy: Vec::new(),
+            ..config.sip.clone()
+        };
+        [
+            ("[sip] listen", self.listen != newer.listen),
+            ("[sip]", sip(self) != sip(newer)),
+            ("[control]", self.control_socket != newer.control_socket),
+            ("[metrics]", self.metrics_listen != newer.metrics_listen),
+            ("[log]", self.log_format != newer.log_format || self.log_level != newer.log_level),
+        ]
+        .into_iter()
+        .filter_map(|(what, differs)| differs.then_some(what))
+        .collect()
+    }
+}
+
 /// Which scripts are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {

@@ -36,11 +36,13 @@ pub struct TimerRow {
     pub script: String,
     /// Its name, if it has one.
     pub name: Option<String>,
-    /// Seconds between two firings, where it has an interval.
-    pub interval: Option<f64>,
+    /// How it was made: `every`, `after`, `at` or `cron`.
+    pub kind: String,
+    /// When it fires, in words.
+    pub schedule: String,
     /// When it fires next, in UNIX seconds.
     pub next: Option<f64>,
-    /// How often it has fired.
+    /// How often it has run.
     pub runs: u64,
     /// How many firings were left out.
     pub missed: u64,

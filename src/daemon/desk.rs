@@ -12,10 +12,10 @@ use crate::{
     command::{Command, Owner, PublicationInfo, Reply, closest},
     control::{
         Answer, Ask, Refusal, RefusalKind, Request, What,
-        rows::{self, ScriptRow},
+        rows::{self, ScriptRow, TimerRow},
     },
     driver::WeakHandle,
-    script::{ScriptState, Status, View},
+    script::{ScriptState, Status, TimerInfo, View},
 };
 
 /// Answers for one daemon.
@@ -34,6 +34,18 @@ pub(super) enum Wish {
     Stop {
         /// Remove what would be kept, too.
         remove: bool,
+    },
+    /// List timers, and answer.
+    Timers {
+        /// Where the answer goes.
+        reply: oneshot::Sender<Answer>,
+    },
+    /// Reload, and answer.
+    Reload {
+        /// One script, or all.
+        name: Option<Arc<str>>,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Answer>,
     },
     /// Let a script that is on hold go on, and answer.
     Resume {
@@ -67,11 +79,14 @@ impl Desk {
             }),
             // Nothing subscribes in this version.
             Request::List(What::Subscriptions) => answer(reply, async { Ok(json!([])) }),
-            Request::List(What::Timers) => answer(reply, async { Err(later("listing timers")) }),
+            Request::List(What::Timers) => return Some(Wish::Timers { reply }),
             Request::Show { key } => {
                 answer(reply, async move { rows::show(&publications(&core).await?, &key) });
             }
-            Request::Reload { .. } => answer(reply, async { Err(later("reloading")) }),
+            Request::Reload { name } => match name.map(|name| self.known(&name)).transpose() {
+                Ok(name) => return Some(Wish::Reload { name, reply }),
+                Err(refusal) => answer(reply, async { Err(refusal) }),
+            },
             Request::Resume { name } => match self.held(&name) {
                 Ok(name) => return Some(Wish::Resume { name, reply }),
                 Err(refusal) => answer(reply, async { Err(refusal) }),
@@ -82,21 +97,31 @@ impl Desk {
 
     /// Returns a script that is on hold.
     fn held(&self, name: &str) -> Result<Arc<str>, Refusal> {
+        let name = self.known(name)?;
         let scripts = self.scripts.status();
-        let Some((found, status)) = scripts.iter().find(|(other, _)| **other == *name) else {
-            let names = scripts.iter().map(|(name, _)| &**name);
-            let hint = match closest(name, names) {
-                Some(meant) => format!("did you mean {meant:?}?"),
-                None => "`puad ls` shows all".into(),
-            };
-            let message = format!("no script is named {name:?} ({hint})");
-            return Err(Refusal::new(RefusalKind::NotFound, message));
-        };
-        if status.state != ScriptState::Hold {
-            let message = format!("{name} is not on hold; it is {}", status.state.as_str());
-            return Err(Refusal::new(RefusalKind::Failed, message));
+        let state =
+            scripts.iter().find(|(other, _)| *other == name).map(|(_, status)| status.state);
+        match state {
+            Some(ScriptState::Hold) | None => Ok(name),
+            Some(state) => {
+                let message = format!("{name} is not on hold; it is {}", state.as_str());
+                Err(Refusal::new(RefusalKind::Failed, message))
+            }
         }
-        Ok(found.clone())
+    }
+
+    /// Returns a script that is there.
+    fn known(&self, name: &str) -> Result<Arc<str>, Refusal> {
+        let scripts = self.scripts.status();
+        if let Some((found, _)) = scripts.iter().find(|(other, _)| **other == *name) {
+            return Ok(found.clone());
+        }
+        let hint = match closest(name, scripts.iter().map(|(name, _)| &**name)) {
+            Some(meant) => format!("did you mean {meant:?}?"),
+            None => "`puad ls` shows all".into(),
+        };
+        let message = format!("no script is named {name:?} ({hint})");
+        Err(Refusal::new(RefusalKind::NotFound, message))
     }
 
     /// Tells those who asked for a stop that everything has ended; `unanswered`: how many removals
@@ -120,8 +145,23 @@ pub(super) fn answer(
     });
 }
 
-fn later(what: &str) -> Refusal {
-    Refusal::new(RefusalKind::Unavailable, format!("{what} is not available in this version"))
+/// Returns what `puad ls timers` shows.
+pub(super) fn timer_rows(timers: Vec<(Arc<str>, Vec<TimerInfo>)>) -> Value {
+    let row = |script: &str, timer: TimerInfo| TimerRow {
+        script: script.to_owned(),
+        name: timer.name,
+        kind: timer.kind.to_owned(),
+        schedule: timer.schedule,
+        next: timer.next,
+        runs: timer.runs,
+        missed: timer.missed,
+        running: timer.running,
+    };
+    let rows: Vec<TimerRow> = timers
+        .into_iter()
+        .flat_map(|(script, timers)| timers.into_iter().map(move |timer| row(&script, timer)))
+        .collect();
+    json!(rows)
 }
 
 async fn publications(core: &WeakHandle) -> Result<Vec<PublicationInfo>, Refusal> {

@@ -26,7 +26,7 @@ use super::{
     permissions::Permissions,
     plain::Plain,
     schedule::{Schedule, TimerId},
-    status::Vitals,
+    status::{TimerInfo, Vitals},
     vm::plain,
     watch::{Hub, Inbox, WatchId},
 };
@@ -144,6 +144,8 @@ pub(super) enum Mail {
     Watch(WatchId, Inbox),
     /// Fire every timer once, and drop this when their handlers have ended.
     Rehearse(mpsc::UnboundedSender<()>),
+    /// Tell which timers there are.
+    Timers(mpsc::UnboundedSender<(Arc<str>, Vec<TimerInfo>)>),
     /// Go on after a hold; say whether there was one.
     Resume(oneshot::Sender<bool>),
     /// Tell `script.state` as it is.

@@ -479,6 +479,9 @@ impl Keeper {
                 paths.extend(modules.keys().cloned());
             }
         }
+        for path in &mut paths {
+            *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
+        }
         paths.sort();
         paths.dedup();
         if paths == self.watched {
@@ -495,17 +498,12 @@ impl Keeper {
             must_exist: false,
             deliver,
         };
+        // Nobody waits until the watch stands: what happened before is told then, by a rescan.
         let (watch, _) = self.ground.hub.add(request);
         if let Some(before) = self.watch.replace(watch) {
             self.ground.hub.remove(before);
         }
         self.watched = paths;
-        // What happened between reading a file and watching it would never be told.
-        let keeper = self.sender.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(RECHECK).await;
-            let _ = keeper.send(ToKeeper::Changed);
-        });
     }
 }
 
@@ -558,8 +556,6 @@ const GONE: Duration = Duration::from_secs(5);
 const HALF_WRITTEN: Duration = Duration::from_secs(2);
 /// How long a file must be quiet.
 pub(super) const SETTLE: Duration = Duration::from_millis(200);
-/// When a file is looked at again after its watch has begun.
-const RECHECK: Duration = Duration::from_secs(1);
 /// How long the top level of a new version may take.
 const STAGING: Duration = Duration::from_secs(5);
 /// How long the core is waited for; it answers at once when it answers at all.

@@ -43,7 +43,7 @@ pub use host::Limits;
 pub use keeper::Taken;
 pub use permissions::Permissions;
 pub use set::{Force, How, Scripts, Update, View};
-pub use status::{ScriptState, Status};
+pub use status::{ScriptState, Status, TimerInfo};
 
 /// A script that shall run.
 #[derive(Debug, Clone)]

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    Problem, ScriptSpec, Status,
+    Problem, ScriptSpec, Status, TimerInfo,
     clock::Clock,
     commons::Commons,
     generation::Ground,
@@ -73,6 +73,9 @@ impl View {
         book.iter().map(|(name, standing)| (name.clone(), status(standing))).collect()
     }
 }
+
+/// How long a list waits for scripts that are busy.
+const BUSY: Duration = Duration::from_secs(2);
 
 /// What the set is told.
 enum Order {
@@ -201,6 +204,25 @@ impl Scripts {
         let (reply, resumed) = oneshot::channel();
         let _ = self.orders.send(Order::Pass(name.into(), Mail::Resume(reply)));
         async { resumed.await.unwrap_or(false) }
+    }
+
+    /// Returns the timers of every script, by its name; a script that is busy for long is left out.
+    pub fn timers(&self) -> impl Future<Output = Vec<(Arc<str>, Vec<TimerInfo>)>> + use<> {
+        let (reply, mut told) = mpsc::unbounded_channel();
+        let mail = Box::new(move || Mail::Timers(reply.clone()));
+        let _ = self.orders.send(Order::PassToAll(mail));
+        async move {
+            let mut timers = Vec::new();
+            // Every script drops its sender when it has answered.
+            let all = async {
+                while let Some(of_script) = told.recv().await {
+                    timers.push(of_script);
+                }
+            };
+            let _ = tokio::time::timeout(BUSY, all).await;
+            timers.sort_by(|(a, _), (b, _)| a.cmp(b));
+            timers
+        }
     }
 
     /// Fires every timer once and waits until their handlers have ended, for `limit` at the most.

@@ -38,6 +38,25 @@ pub struct Status {
     pub watches: usize,
 }
 
+/// One timer, as `puad ls timers` shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TimerInfo {
+    /// Its name, if it has one.
+    pub name: Option<String>,
+    /// How it was made: `every`, `after`, `at` or `cron`.
+    pub kind: &'static str,
+    /// When it fires, in words.
+    pub schedule: String,
+    /// When it fires next, in UNIX seconds.
+    pub next: Option<f64>,
+    /// How often it has run.
+    pub runs: u64,
+    /// Firings that did not lead to a run.
+    pub missed: u64,
+    /// Whether its handler is at work.
+    pub running: bool,
+}
+
 /// Whether a script runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum ScriptState {

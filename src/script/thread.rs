@@ -123,6 +123,9 @@ pub(super) async fn serve(setup: Setup) {
                 Some(Mail::State(reply)) => {
                     let _ = reply.send(api::script::state(&host, &vm.lua));
                 }
+                Some(Mail::Timers(reply)) => {
+                    let _ = reply.send((host.name.clone(), api::timer::list(&host)));
+                }
                 Some(Mail::Resume(reply)) => {
                     let _ = reply.send(host.resume(&vm.lua));
                 }

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 use super::{auth::Algorithm, message::Uri};
 
 /// Settings of a [`Uac`](super::Uac).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// RTT estimate (3261 §17.1.1.1), default 500 ms. F and J are always 64·T1.
     pub t1: Duration,
@@ -90,7 +90,7 @@ impl fmt::Debug for Secret {
 }
 
 /// Bounds on what the network can make the core keep.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Start line and headers of one message, in bytes (64 KiB).
     pub head: usize,

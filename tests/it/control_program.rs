@@ -254,16 +254,6 @@ fn the_log_can_be_looked_back_on_and_followed() {
 }
 
 #[test]
-fn what_this_version_cannot_do_is_refused_with_a_word() {
-    let (_server, folder, _daemon) = lit();
-    for args in [&["ls", "timers"][..], &["reload"], &["reload", "lamp"]] {
-        let output = folder.puad(args);
-        assert_eq!(output.status.code(), Some(69), "{args:?} {output:?}");
-        assert!(text(&output.stderr).contains("is not available in this version"), "{output:?}");
-    }
-}
-
-#[test]
 fn a_script_on_hold_is_shown_and_resumed() {
     let folder = Folder::new(&[
         ("scripts/spin.lua", "timer.every('100ms', function() while true do end end)\n"),

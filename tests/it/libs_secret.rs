@@ -1,6 +1,6 @@
 //! `config.secret` as a script sees it.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use crate::support::lua::Stage;
 
@@ -9,6 +9,10 @@ fn a_secret_is_read_from_where_the_configuration_says() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("pw"), "from a file\r\n").expect("written");
     fs::write(folder.path().join("empty"), "\n").expect("written");
+    for name in ["pw", "empty"] {
+        let mode = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(folder.path().join(name), mode).expect("a file");
+    }
     let source = r#"
         assert(config.secret("text") == "as written")
         assert(config.secret("file") == "from a file")

@@ -43,6 +43,7 @@ mod publish_time;
 mod publish_version;
 mod reading;
 mod reload;
+mod reload_program;
 mod response;
 mod roundtrip;
 mod script;

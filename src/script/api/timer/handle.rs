@@ -63,6 +63,23 @@ pub(super) fn methods(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
     Ok(methods)
 }
 
+/// When a timer fires next, in UNIX seconds; one that is not armed yet, as if it were now.
+pub(super) fn next(host: &Host, id: TimerId, timer: &Timer) -> Option<f64> {
+    let (now, wall) = (host.clock.now(), host.clock.wall());
+    let armed = host.schedule.borrow().get(id).map(Entry::due);
+    let due = match armed {
+        Some(due) => due,
+        None => {
+            host.timers.borrow().get(id)?;
+            timer.plan.begin(now, wall)?.due()
+        }
+    };
+    Some(match due {
+        Due::Wall(at) => unix(at),
+        Due::Elapsed(at) => unix(wall) + at.saturating_duration_since(now).as_secs_f64(),
+    })
+}
+
 impl Handle {
     pub(super) fn new(id: TimerId, timer: Rc<Timer>, host: &Rc<Host>, methods: &Table) -> Self {
         Self { id, timer, host: host.clone(), methods: methods.clone() }
@@ -83,21 +100,8 @@ impl Handle {
         }
     }
 
-    /// When it fires next, in UNIX seconds; one that is not armed yet, as if it were now.
     fn next(&self) -> Option<f64> {
-        let (now, wall) = (self.host.clock.now(), self.host.clock.wall());
-        let armed = self.host.schedule.borrow().get(self.id).map(Entry::due);
-        let due = match armed {
-            Some(due) => due,
-            None => {
-                self.host.timers.borrow().get(self.id)?;
-                self.timer.plan.begin(now, wall)?.due()
-            }
-        };
-        Some(match due {
-            Due::Wall(at) => unix(at),
-            Due::Elapsed(at) => unix(wall) + at.saturating_duration_since(now).as_secs_f64(),
-        })
+        next(&self.host, self.id, &self.timer)
     }
 
     fn info(&self, lua: &Lua) -> mlua::Result<Table> {

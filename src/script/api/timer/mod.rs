@@ -27,6 +27,7 @@ use super::super::{
         plan::{Entry, Plan},
     },
     serial::{Letter, Serial},
+    status::TimerInfo,
 };
 
 /// One timer of a script.
@@ -104,6 +105,22 @@ impl Timers {
         }
         Some(timer)
     }
+}
+
+/// Returns what is shown of every timer, in the order they were made.
+pub(in crate::script) fn list(host: &Host) -> Vec<TimerInfo> {
+    let timers: Vec<_> =
+        host.timers.borrow().timers.iter().map(|(id, timer)| (*id, timer.clone())).collect();
+    let info = |(id, timer): (TimerId, Rc<Timer>)| TimerInfo {
+        name: timer.name.clone(),
+        kind: timer.plan.kind(),
+        schedule: timer.plan.words().to_string(),
+        next: handle::next(host, id, &timer),
+        runs: timer.counts.runs.get(),
+        missed: timer.counts.missed.get(),
+        running: timer.handler.is_busy(),
+    };
+    timers.into_iter().map(info).collect()
 }
 
 /// Enters a timer that was made in the schedule: what it is to wait begins now, or goes on where a
