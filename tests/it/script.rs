@@ -90,6 +90,25 @@ fn a_script_that_takes_all_memory_gets_an_error_and_lives_on() {
 }
 
 #[test]
+fn assert_raises_the_error_that_a_call_has_returned() {
+    let mut stage = Stage::run(
+        r#"
+        local ok, err = pcall(function() assert(mail.maildir("nowhere")) end)
+        assert(not ok and err.code == "not_found")
+        local ok, message = pcall(function() assert(false, "why") end)
+        assert(message:find("test.lua:%d+: why$"), message)
+        local ok, message = pcall(function() assert(nil) end)
+        assert(message:find("test.lua:%d+: assertion failed!$"), message)
+        assert(select('#', assert(1, nil, 3)) == 3 and select('#', assert(1)) == 1)
+        assert(mail.maildir("nowhere"))
+        "#,
+    );
+    let problem = stage.loaded().expect_err("the last line fails");
+    assert!(problem.message.contains("nowhere: No such file"), "{problem}");
+    assert!(problem.trace.contains("test.lua:9"), "{problem}");
+}
+
+#[test]
 fn libraries_are_read_only_and_dangerous_ones_are_not_there() {
     let mut stage = Stage::run(
         r#"
