@@ -39,7 +39,7 @@ mod tests {
         assert_eq!(parse_size("512"), Ok(512));
         assert_eq!(parse_size(" 32 MiB "), Ok(32 << 20));
         assert_eq!(parse_size("5kB"), Ok(5000));
-        for text in ["", "0", "-1", "1.5MiB", "1mib", "99999999999999999999", "9999999999GiB"] {
+        for text in ["", "0", "-1", "1.5MiB", "1mib", "99999999999999999999", "99999999999GiB"] {
             let refused = parse_size(text).expect_err(text);
             assert!(refused.to_string().starts_with(&format!("{text:?} is not a size")));
         }

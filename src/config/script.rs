@@ -9,7 +9,7 @@ use std::{
 use super::{
     Wanted,
     problem::Problem,
-    read::{Reader, Section},
+    read::{Reader, Section, Value},
     value::{count, duration, list, name, size},
 };
 use crate::{
@@ -68,20 +68,33 @@ pub(super) fn read_entry(mut section: Section<'_, '_>, folder: &Path) -> Option<
 }
 
 fn read_allow(mut section: Section<'_, '_>, folder: &Path) -> Permissions {
-    let mut names = |key| section.read(key, |value| list(value, name)).unwrap_or_default();
+    let mut entries = |key, entry: fn(&Value<'_>) -> Result<String, String>| {
+        section.read(key, |value| list(value, entry)).unwrap_or_default()
+    };
     let absolute = |root: String| {
         let root = folder.join(root);
         std::path::absolute(&root).unwrap_or(root)
     };
     let allow = Permissions {
-        fs: names("fs").into_iter().map(absolute).collect(),
-        exec: names("exec"),
-        http: names("http"),
-        imap: names("imap"),
-        kv: names("kv"),
+        fs: entries("fs", name).into_iter().map(absolute).collect(),
+        exec: entries("exec", program),
+        http: entries("http", name),
+        imap: entries("imap", name),
+        kv: entries("kv", name),
     };
     section.finish();
     allow
+}
+
+/// Reads the name of a program, or its absolute path.
+fn program(value: &Value<'_>) -> Result<String, String> {
+    let text = name(value)?;
+    if text.contains('/') && !text.starts_with('/') {
+        return Err(format!(
+            "{text:?} is not a program: write a name such as \"df\", or an absolute path"
+        ));
+    }
+    Ok(text)
 }
 
 fn read_limits(mut section: Section<'_, '_>) -> Limits {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use super::{kv::Spaces, machine::Machine};
+use super::{kv::Spaces, machine::Machine, processes::Processes};
 use crate::observe::metrics::Registry;
 
 /// Shared by every script, from whichever thread.
@@ -15,6 +15,8 @@ pub(super) struct Commons {
     pub(super) kv: Spaces,
     pub(super) machine: Machine,
     pub(super) metrics: Registry,
+    /// Programs that run.
+    pub(super) processes: Arc<Processes>,
     /// Places for threads that ask the system what it may never answer.
     pub(super) aside: Arc<Semaphore>,
 }
@@ -30,6 +32,7 @@ impl Default for Commons {
             kv: Spaces::default(),
             machine: Machine::default(),
             metrics: Registry::default(),
+            processes: Arc::default(),
             aside: Arc::new(Semaphore::new(Self::MOST_ASIDE)),
         }
     }

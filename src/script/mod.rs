@@ -22,6 +22,7 @@ mod orphans;
 pub mod pattern;
 mod permissions;
 mod plain;
+mod processes;
 mod schedule;
 mod serial;
 mod set;

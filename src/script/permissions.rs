@@ -9,7 +9,8 @@ use std::path::PathBuf;
 pub struct Permissions {
     /// Folders and files, absolute, below which `fs` may read and write.
     pub fs: Vec<PathBuf>,
-    /// Programs that `exec` may run: a name looked for in `PATH`, or an absolute path.
+    /// Programs that `exec` may run, as scripts write them: a name, which is looked for in the
+    /// folders where a system keeps its programs, or an absolute path.
     pub exec: Vec<String>,
     /// Hosts that `http` may ask: a name, `*.example.com`, or either with `:port`.
     pub http: Vec<String>,

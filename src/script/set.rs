@@ -23,6 +23,7 @@ use super::{
     host::Mail,
     keeper::{Keeper, SETTLE, Taken, ToKeeper},
     pattern::Pattern,
+    processes::Processes,
     status::{Book, Standing},
     threads::Threads,
     watch::{Hub, Request},
@@ -54,6 +55,7 @@ pub struct Scripts {
     loading: Vec<(Arc<str>, Loading)>,
     hub: Hub,
     metrics: Registry,
+    processes: Arc<Processes>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -120,6 +122,7 @@ impl Scripts {
         let hub = Hub::start();
         let commons = Arc::new(Commons::default());
         let metrics = commons.metrics.clone();
+        let processes = commons.processes.clone();
         let ground = Ground {
             core: core.clone(),
             hub: hub.clone(),
@@ -148,7 +151,7 @@ impl Scripts {
         if let Err(error) = &spawned {
             tracing::error!(%error, "no thread for scripts: none runs");
         }
-        Self { orders, book, loading, hub, metrics, thread: spawned.ok() }
+        Self { orders, book, loading, hub, metrics, processes, thread: spawned.ok() }
     }
 
     /// Waits until the top level of every script has ended, for `limit` at the most, and returns
@@ -258,7 +261,13 @@ impl Scripts {
         let joined = async {
             // Where there was no thread there is no answer either.
             let _ = stopped.await;
-            let join = move || thread.is_none_or(|thread| thread.join().is_ok());
+            let processes = self.processes.clone();
+            let join = move || {
+                let ended = thread.is_none_or(|thread| thread.join().is_ok());
+                // What scripts have run is ended with them, which nobody would do later.
+                processes.wait_until_none();
+                ended
+            };
             if !tokio::task::spawn_blocking(join).await.unwrap_or(false) {
                 tracing::error!("the thread of scripts has panicked");
             }

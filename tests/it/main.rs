@@ -31,6 +31,7 @@ mod masking;
 mod message;
 mod observe;
 mod oneshot;
+mod outside_exec;
 mod program;
 mod publish;
 mod publish_options;

@@ -6,6 +6,7 @@
 
 mod body;
 mod config;
+mod exec;
 mod fs;
 mod json;
 mod kv;
@@ -14,6 +15,7 @@ mod mail;
 mod metrics;
 mod options;
 mod os;
+mod outside;
 pub(super) mod pua;
 pub(super) mod script;
 mod sys;
@@ -38,6 +40,7 @@ pub(super) fn install(lua: &Lua, host: &Rc<Host>) -> mlua::Result<()> {
         ("task", task::table(lua, host)?),
         ("fs", fs::table(lua, host)?),
         ("mail", mail::table(lua, host)?),
+        ("exec", exec::table(lua, host)?),
         ("log", log::table(lua, host)?),
         ("config", config::table(lua, host)?),
         ("sys", sys::table(lua, host)?),

@@ -21,6 +21,7 @@ pub struct House {
     runtime: tokio::runtime::Runtime,
     pub scripts: Option<Scripts>,
     running: Option<Running>,
+    allow: Permissions,
 }
 
 impl House {
@@ -29,14 +30,24 @@ impl House {
         Self::with(Server::granting(), &[("test.lua", source)])
     }
 
+    /// Starts `test.lua` with this source, which may reach outside.
+    pub fn allowing(allow: Permissions, source: &str) -> Self {
+        Self::build(Server::granting(), &[("test.lua", source)], allow)
+    }
+
     /// Starts every file that does not lie in a folder below.
     pub fn with(server: Server, files: &[(&str, &str)]) -> Self {
+        Self::build(server, files, Permissions::default())
+    }
+
+    fn build(server: Server, files: &[(&str, &str)], allow: Permissions) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let listen = vec![Listen::parse("udp:127.0.0.1:0").expect("valid")];
         let running = driver::start(Settings { sip: sip::Config::default(), listen });
-        let mut house = Self { server, folder, runtime, scripts: None, running: running.ok() };
+        let running = running.ok();
+        let mut house = Self { server, folder, runtime, scripts: None, running, allow };
         for (name, text) in files {
             house.write(name, text);
         }
@@ -76,7 +87,7 @@ impl House {
             config: toml::Table::new(),
             config_dir: self.folder.path().into(),
             lib_dirs: vec![self.path("lib")],
-            allow: Permissions::default(),
+            allow: self.allow.clone(),
             limits: Limits::default(),
         }
     }

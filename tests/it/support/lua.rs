@@ -210,6 +210,13 @@ impl Drop for Stage {
     }
 }
 
+/// A script with a function `say`, whose texts come out of [`Stage::said`].
+pub fn saying(source: &str) -> String {
+    format!(
+        "local function say(text) pua.publish {{ presentity_uri = 'sip:a@example.com', event = 'presence', body = text, skip_unchanged = false }} end\n{source}"
+    )
+}
+
 /// What a core says to a publish that was taken.
 pub fn grant(publish: &Publish) -> Published {
     Published {
