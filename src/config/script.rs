@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     command::closest,
-    script::{self, Limits, Permissions, ScriptSpec},
+    script::{self, HostRule, Limits, Permissions, ScriptSpec},
 };
 
 /// One `[[script]]`; the default stands for a script that no section speaks of.
@@ -78,8 +78,8 @@ fn read_allow(mut section: Section<'_, '_>, folder: &Path) -> Permissions {
     let allow = Permissions {
         fs: entries("fs", name).into_iter().map(absolute).collect(),
         exec: entries("exec", program),
-        http: entries("http", name),
-        imap: entries("imap", name),
+        http: entries("http", host_rule),
+        imap: entries("imap", host_rule),
         kv: entries("kv", name),
     };
     section.finish();
@@ -95,6 +95,12 @@ fn program(value: &Value<'_>) -> Result<String, String> {
         ));
     }
     Ok(text)
+}
+
+/// Reads an entry of a list of hosts; it is kept as written.
+fn host_rule(value: &Value<'_>) -> Result<String, String> {
+    let text = name(value)?;
+    HostRule::parse(&text).map(|_| text)
 }
 
 fn read_limits(mut section: Section<'_, '_>) -> Limits {

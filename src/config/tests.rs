@@ -272,6 +272,8 @@ fn settings_of_a_script_are_checked() {
         ("config = 5", "[[script]]: config: 5 is not a table, such as { a = 1 }"),
         ("name = \"\"", "[[script]]: name: the text is empty"),
         ("allow = { http = 5 }", "allow: http: 5 is not a text"),
+        ("allow = { http = \"http://a\" }", "allow: http: \"http://a\" is not a host, such as"),
+        ("allow = { imap = [\"a\", \"*\"] }", "allow: imap: \"*\" is not a host, such as"),
         ("allow = { exec = \"./df\" }", "allow: exec: \"./df\" is not a program: write"),
         ("allow = { htp = \"a\" }", "allow: unknown key 'htp' (did you mean 'http'?)"),
     ] {

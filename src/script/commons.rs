@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use super::{kv::Spaces, machine::Machine, processes::Processes};
+use super::{kv::Spaces, machine::Machine, processes::Processes, tls::Trust};
 use crate::observe::metrics::Registry;
 
 /// Shared by every script, from whichever thread.
@@ -15,6 +15,8 @@ pub(super) struct Commons {
     pub(super) kv: Spaces,
     pub(super) machine: Machine,
     pub(super) metrics: Registry,
+    /// Whom connections trust.
+    pub(super) trust: Trust,
     /// Programs that run.
     pub(super) processes: Arc<Processes>,
     /// Places for threads that ask the system what it may never answer.
@@ -32,6 +34,7 @@ impl Default for Commons {
             kv: Spaces::default(),
             machine: Machine::default(),
             metrics: Registry::default(),
+            trust: Trust::default(),
             processes: Arc::default(),
             aside: Arc::new(Semaphore::new(Self::MOST_ASIDE)),
         }

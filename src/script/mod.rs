@@ -13,6 +13,7 @@ mod files;
 mod generation;
 mod hold;
 mod host;
+mod hosts;
 mod keeper;
 mod kv;
 mod life;
@@ -29,6 +30,7 @@ mod set;
 mod status;
 mod thread;
 mod threads;
+mod tls;
 #[cfg(test)]
 mod virtual_time;
 mod vm;
@@ -41,6 +43,7 @@ use std::{
 };
 
 pub use host::Limits;
+pub use hosts::HostRule;
 pub use keeper::Taken;
 pub use permissions::Permissions;
 pub use set::{Force, How, Scripts, Update, View};

@@ -32,6 +32,7 @@ mod message;
 mod observe;
 mod oneshot;
 mod outside_exec;
+mod outside_http;
 mod program;
 mod publish;
 mod publish_options;

@@ -67,22 +67,27 @@ fn encode(lua: &Lua, host: &Host, args: &MultiValue) -> Result<(Value, Value), F
     let call = "json.encode";
     let options = Options::new(call, args.get(1).unwrap_or(&Value::Nil), &["pretty"])?;
     let pretty = options.flag("pretty")?.unwrap_or(false);
-    let refused = |why: String| Fault::misuse(format!("{call}: value: {why}"));
-    let value = match args.front() {
-        None | Some(Value::Nil) => Plain::Null,
-        Some(value) => Plain::from_lua(value).map_err(refused)?,
+    let text = write(args.front().unwrap_or(&Value::Nil), pretty)
+        .map_err(|why| Fault::misuse(format!("{call}: value: {why}")))?;
+    if text.len() > MOST_BYTES {
+        return Ok(failed_with(lua, host, call, "limit", too_long(call, text.len()))?);
+    }
+    Ok((Value::String(lua.create_string(text)?), Value::Nil))
+}
+
+/// Returns a value as JSON text, or why it has none.
+pub(super) fn write(value: &Value, pretty: bool) -> Result<Vec<u8>, String> {
+    let value = match value {
+        Value::Nil => Plain::Null,
+        value => Plain::from_lua(value)?,
     };
-    check(&value).map_err(|unfit| refused(unfit.to_string()))?;
+    check(&value).map_err(|unfit| unfit.to_string())?;
     let written = if pretty {
         serde_json::to_vec_pretty(&Json(&value))
     } else {
         serde_json::to_vec(&Json(&value))
     };
-    let text = written.map_err(|error| refused(error.to_string()))?;
-    if text.len() > MOST_BYTES {
-        return Ok(failed_with(lua, host, call, "limit", too_long(call, text.len()))?);
-    }
-    Ok((Value::String(lua.create_string(text)?), Value::Nil))
+    written.map_err(|error| error.to_string())
 }
 
 /// Refuses what JSON has no way to say.
@@ -194,26 +199,36 @@ fn decode(lua: &Lua, host: &Host, args: &MultiValue) -> Result<(Value, Value), F
             return Err(Fault::misuse(format!("{call}: {found} is not a text")));
         }
     };
+    Ok(value_of(lua, host, call, &text)?)
+}
+
+/// Returns the value of a JSON text, or `nil, err`.
+pub(super) fn value_of(
+    lua: &Lua,
+    host: &Host,
+    call: &str,
+    text: &[u8],
+) -> mlua::Result<(Value, Value)> {
     if text.len() > MOST_BYTES {
-        return Ok(failed_with(lua, host, call, "limit", too_long(call, text.len()))?);
+        return failed_with(lua, host, call, "limit", too_long(call, text.len()));
     }
     let left = Cell::new(MOST_BYTES);
-    match read(&text, &left) {
+    match read(text, &left) {
         Ok(value) => Ok((value.to_lua(lua)?, Value::Nil)),
         Err(_) if left.get() == 0 => {
             let message = format!(
                 "{call}: the data is larger than the {} MiB that one text may hold",
                 MOST_BYTES / (1024 * 1024)
             );
-            Ok(failed_with(lua, host, call, "limit", message)?)
+            failed_with(lua, host, call, "limit", message)
         }
         Err(error) => {
             let why = error.to_string();
             // serde_json says the place behind; here it stands in front, as everywhere.
             let behind = format!(" at line {} column {}", error.line(), error.column());
             let why = why.strip_suffix(&behind).unwrap_or(&why);
-            let place = place_of(&text, error.line(), error.column());
-            Ok(failed_at(lua, host, call, place, why)?)
+            let place = place_of(text, error.line(), error.column());
+            failed_at(lua, host, call, place, why)
         }
     }
 }

@@ -8,6 +8,7 @@ mod body;
 mod config;
 mod exec;
 mod fs;
+mod http;
 mod json;
 mod kv;
 mod log;
@@ -40,6 +41,7 @@ pub(super) fn install(lua: &Lua, host: &Rc<Host>) -> mlua::Result<()> {
         ("task", task::table(lua, host)?),
         ("fs", fs::table(lua, host)?),
         ("mail", mail::table(lua, host)?),
+        ("http", http::table(lua, host)?),
         ("exec", exec::table(lua, host)?),
         ("log", log::table(lua, host)?),
         ("config", config::table(lua, host)?),

@@ -1,4 +1,4 @@
-//! What the libraries that reach outside have in common: so far `exec`.
+//! What the libraries that reach outside have in common: `http` and `exec`.
 
 use std::time::Duration;
 
@@ -24,6 +24,11 @@ impl Trouble {
             "{what} may not be {done}: allow.{list} of this script's [[script]] section does not name it"
         );
         Self::new("permission", message)
+    }
+
+    /// Puts in front what was being attempted.
+    pub(super) fn while_doing(self, what: impl std::fmt::Display) -> Self {
+        Self { message: format!("{what}: {}", self.message), ..self }
     }
 
     /// Returns it as `nil, err`.

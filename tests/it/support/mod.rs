@@ -2,10 +2,12 @@
 
 pub mod ask;
 pub mod bare;
+pub mod certificates;
 pub mod chance;
 pub mod digest;
 pub mod exposition;
 pub mod house;
+pub mod listener;
 pub mod lua;
 pub mod program;
 pub mod raw;
