@@ -33,6 +33,7 @@ mod observe;
 mod oneshot;
 mod outside_exec;
 mod outside_http;
+mod outside_imap;
 mod program;
 mod publish;
 mod publish_options;

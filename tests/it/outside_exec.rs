@@ -351,6 +351,7 @@ fn a_check_reaches_nothing_outside() {
         for _, call in {
             function() return exec.run { "touch", "made" } end,
             function() return http.get("http://127.0.0.1:9/") end,
+            function() return mail.imap { host = "127.0.0.1", user = "me", password = "x" } end,
         } do
             local result, err = call()
             assert(result == nil and err.code == "cancelled" and tostring(err) == "a check reaches nothing outside")

@@ -15,7 +15,7 @@ use super::{
         pattern::Pattern,
         serial::{Full, Letter, Serial},
     },
-    Fault, bind, bind_async, failed_io, failed_with, fs,
+    Fault, bind, bind_async, failed_io, failed_with, fs, imap,
     options::{Options, handler, shown},
 };
 
@@ -39,6 +39,7 @@ pub(super) fn table(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
         "watch_maildir",
         bind_async(lua, host, move |lua, args| watch(lua, watcher.clone(), methods.clone(), args))?,
     )?;
+    table.set("imap", imap::function(lua, host)?)?;
     Ok(table)
 }
 

@@ -9,6 +9,7 @@ mod config;
 mod exec;
 mod fs;
 mod http;
+mod imap;
 mod json;
 mod kv;
 mod log;

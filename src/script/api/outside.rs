@@ -1,4 +1,4 @@
-//! What the libraries that reach outside have in common: `http` and `exec`.
+//! What the libraries that reach outside have in common: `http`, `exec` and `mail.imap`.
 
 use std::time::Duration;
 

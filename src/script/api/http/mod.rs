@@ -118,7 +118,7 @@ impl Library {
 }
 
 /// Reads a file of certificates away from the script's thread.
-async fn read_roots(path: PathBuf) -> Result<Vec<u8>, Trouble> {
+pub(super) async fn read_roots(path: PathBuf) -> Result<Vec<u8>, Trouble> {
     let file = path.clone();
     let read = tokio::task::spawn_blocking(move || tls::read_roots(&file)).await;
     let read = read.map_err(|error| Trouble::new("io", error.to_string()))?;
