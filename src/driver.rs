@@ -1,14 +1,19 @@
 //! The one task that owns the core: it moves bytes and commands in, outputs out, and sleeps.
 //!
 //! Callers hold a [`Handle`]; sockets are the business of [`net`](crate::net),
-//! meaning that of [`sip`].
+//! meaning that of [`sip`]. A network that is made up is in [`staged`].
+
+pub mod staged;
 
 use std::{
     collections::{BTreeMap, HashMap},
     future::poll_fn,
     net::SocketAddr,
+    task::{Context, Poll},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
+
+use bytes::Bytes;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -17,7 +22,7 @@ use crate::{
     net::{Bound, Datagram, Listen, ListenError, Net, NetEvent},
     sip::{
         self, Uac,
-        io::{Event, Input, Output, Ticket, UnixMillis},
+        io::{Event, FlowId, Hop, Input, Output, QueryId, Question, Ticket, UnixMillis},
         stats::Observed,
     },
 };
@@ -168,7 +173,7 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
             let local = tokio::task::LocalSet::new();
             let served = local.block_on(&runtime, async move {
                 let net = Net::start(bound)?;
-                Driver::new(settings.sip, seed, net).run(inbox).await;
+                Driver::new(settings.sip, seed, wall(), net).run(inbox).await;
                 Ok::<(), std::io::Error>(())
             });
             if let Err(error) = served {
@@ -189,10 +194,64 @@ impl Running {
     }
 }
 
-/// Owner of core and sockets.
-struct Driver {
+/// What moves bytes for a driver, and tells it of what happens there.
+trait Network {
+    /// Returns what the core is told of at its start.
+    fn listeners(&self) -> Vec<(FlowId, rsip::Transport, SocketAddr)>;
+    fn open(&mut self, flow: FlowId, hop: Hop);
+    fn close(&mut self, flow: FlowId);
+    fn send(&mut self, flow: FlowId, to: SocketAddr, message: Bytes);
+    fn query(&mut self, id: QueryId, question: Question);
+    /// Returns what is known without waiting.
+    fn take_immediate(&mut self) -> Option<NetEvent>;
+    /// Becomes ready when one of the two below has something.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Option<NetEvent>>;
+    fn take_event(&mut self) -> Option<NetEvent>;
+    fn receive(&mut self) -> Option<Datagram<'_>>;
+}
+
+impl Network for Net {
+    fn listeners(&self) -> Vec<(FlowId, rsip::Transport, SocketAddr)> {
+        self.listeners().collect()
+    }
+
+    fn open(&mut self, flow: FlowId, hop: Hop) {
+        self.open(flow, hop);
+    }
+
+    fn close(&mut self, flow: FlowId) {
+        self.close(flow);
+    }
+
+    fn send(&mut self, flow: FlowId, to: SocketAddr, message: Bytes) {
+        self.send(flow, to, message);
+    }
+
+    fn query(&mut self, id: QueryId, question: Question) {
+        self.query(id, question);
+    }
+
+    fn take_immediate(&mut self) -> Option<NetEvent> {
+        self.take_immediate()
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Option<NetEvent>> {
+        self.poll_ready(cx)
+    }
+
+    fn take_event(&mut self) -> Option<NetEvent> {
+        self.take_event()
+    }
+
+    fn receive(&mut self) -> Option<Datagram<'_>> {
+        self.receive()
+    }
+}
+
+/// Owner of core and network.
+struct Driver<N> {
     uac: Uac,
-    net: Net,
+    net: N,
     /// Who waits for which ticket.
     waiting: HashMap<Ticket, oneshot::Sender<Reply>>,
     next_ticket: u64,
@@ -200,10 +259,9 @@ struct Driver {
     deadline: Option<Instant>,
 }
 
-impl Driver {
-    fn new(config: sip::Config, seed: [u8; 32], net: Net) -> Self {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let uac = Uac::new(config, seed, Instant::now(), UnixMillis(wall.as_millis() as u64));
+impl<N: Network> Driver<N> {
+    fn new(config: sip::Config, seed: [u8; 32], wall: UnixMillis, net: N) -> Self {
+        let uac = Uac::new(config, seed, now(), wall);
         let mut driver = Self {
             uac,
             net,
@@ -212,10 +270,9 @@ impl Driver {
             listeners: BTreeMap::new(),
             deadline: None,
         };
-        let listeners: Vec<_> = driver.net.listeners().collect();
-        for (flow, transport, local) in listeners {
+        for (flow, transport, local) in driver.net.listeners() {
             let input = Input::FlowAccepted { flow, transport, local, remote: None };
-            driver.uac.handle_input(Instant::now(), input);
+            driver.uac.handle_input(now(), input);
         }
         driver.drain();
         driver
@@ -227,7 +284,7 @@ impl Driver {
         let sleep = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(sleep);
         let mut armed: Option<Instant> = None;
-        let mut last_fired = Instant::now();
+        let mut last_fired = now();
         loop {
             // Setting a timer costs; most turns leave the deadline where it is or move it back.
             // Deadlines that follow each other closely are served together: waking up costs more
@@ -242,8 +299,8 @@ impl Driver {
                 biased;
                 () = &mut sleep, if armed.is_some() => {
                     armed = None;
-                    last_fired = Instant::now();
-                    self.uac.handle_input(Instant::now(), Input::Timeout);
+                    last_fired = now();
+                    self.uac.handle_input(now(), Input::Timeout);
                 }
                 event = poll_fn(|cx| self.net.poll_ready(cx)) => self.receive(event),
                 count = inbox.recv_many(&mut commands, BATCH) => {
@@ -286,7 +343,7 @@ impl Driver {
                 self.next_ticket += 1;
                 let ticket = Ticket(self.next_ticket);
                 self.waiting.insert(ticket, reply);
-                self.uac.handle_input(Instant::now(), Input::Command(ticket, command));
+                self.uac.handle_input(now(), Input::Command(ticket, command));
             }
             Envelope::Listen(owner, events) => {
                 self.listeners.insert(owner, events);
@@ -298,7 +355,7 @@ impl Driver {
 
     /// Takes what the network has, up to a batch, so that commands and timers have their turn.
     fn receive(&mut self, event: Option<NetEvent>) {
-        let now = Instant::now();
+        let now = now();
         let mut left = BATCH;
         let mut next = event;
         while let Some(event) = next {
@@ -340,7 +397,7 @@ impl Driver {
                     }
                 }
                 Output::Timeout(deadline) => match self.net.take_immediate() {
-                    Some(event) => hand_over(&mut self.uac, Instant::now(), event),
+                    Some(event) => hand_over(&mut self.uac, now(), event),
                     None => {
                         self.deadline = deadline.map(|deadline| deadline.at);
                         return;
@@ -373,6 +430,16 @@ fn hand_over(uac: &mut Uac, now: Instant, event: NetEvent) {
             uac.handle_input(now, Input::Answer { query, records })
         }
     }
+}
+
+/// Returns the time, which a paused runtime decides about.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+fn wall() -> UnixMillis {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(wall.as_millis() as u64)
 }
 
 /// Logs what a user would notice.
@@ -436,7 +503,8 @@ mod tests {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         tokio::task::LocalSet::new().block_on(&runtime, async {
-            let driver = Driver::new(config, [1; 32], Net::start(bound).expect("a runtime"));
+            let driver =
+                Driver::new(config, [1; 32], wall(), Net::start(bound).expect("a runtime"));
             let (handle, inbox) = channel();
             let call = async {
                 let reply = handle.send(Command::Publish(Box::new(publish)));
