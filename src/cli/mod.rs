@@ -3,6 +3,7 @@
 mod check;
 mod completions;
 mod demo;
+mod junit;
 mod logs;
 mod ls;
 mod publish;
@@ -13,6 +14,7 @@ mod show;
 mod sources;
 mod stop;
 mod table;
+mod test;
 
 use std::{
     io::{self, Write as _},
@@ -41,6 +43,7 @@ Examples:
   puad run cpu.lua --proxy 'sip:127.0.0.1:5060;lr' --set cpu.uri=sip:web1@example.com
   puad run --config /etc/puad/puad.toml
   puad check
+  puad test scripts
   puad publish sip:alice@example.com --event presence --body-file open.xml
   puad ls publications
 
@@ -64,6 +67,8 @@ enum Command {
     Run(run::Args),
     /// Check the configuration and all scripts; nothing is sent
     Check(check::Args),
+    /// Run scripts' own tests, *_test.lua, on virtual time; nothing is sent
+    Test(test::Args),
     /// Send one PUBLISH and print the server's answer
     Publish(Box<publish::Args>),
     /// List what the running puad has: scripts, publications, subscriptions or timers
@@ -96,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::run(&args),
+        Command::Test(args) => test::run(&args),
         Command::Publish(args) => publish::run(*args),
         Command::Ls(args) => ls::run(&args),
         Command::Show(args) => show::run(&args),

@@ -28,7 +28,6 @@ struct Face {
 
 impl Clock {
     /// Makes a clock that begins at `wall` when it is first asked, and passes as tokio's does.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for scripts on virtual time"))]
     pub(super) fn beginning_at(wall: Timestamp) -> Self {
         Self(Arc::new(Face { begins: Some(wall), ..Face::default() }))
     }

@@ -24,6 +24,7 @@ use super::{
     life::{Origin, Reason},
     plain::Plain,
     status::Vitals,
+    testing::Fakes,
     thread::{self, Setup},
     threads::Threads,
     watch::Hub,
@@ -45,6 +46,15 @@ pub(super) struct Ground {
     pub(super) orphan_patience: Duration,
     /// Nothing outside is to be changed: a check.
     pub(super) is_rehearsal: bool,
+    /// What stands in for the outside: a test.
+    pub(super) fakes: Option<Arc<Fakes>>,
+}
+
+impl Ground {
+    /// Returns whether scripts begin anew by themselves when their files change.
+    pub(super) fn follows_files(&self) -> bool {
+        !self.is_rehearsal && self.fakes.is_none()
+    }
 }
 
 /// A version at work.

@@ -27,6 +27,7 @@ use super::{
     plain::Plain,
     schedule::{Schedule, TimerId},
     status::{TimerInfo, Vitals},
+    testing::Fakes,
     vm::plain,
     watch::{Hub, Inbox, WatchId},
 };
@@ -97,6 +98,8 @@ pub(super) struct Host {
     pub(super) orphan_patience: Duration,
     /// Nothing outside is to be changed: a check.
     pub(super) is_rehearsal: bool,
+    /// What stands in for the outside: a test.
+    pub(super) fakes: Option<Arc<Fakes>>,
     modules: Modules,
     keeper: mpsc::UnboundedSender<ToKeeper>,
     pub(super) orphans: RefCell<Orphans>,
@@ -178,7 +181,8 @@ pub(super) struct Parts {
 
 impl Host {
     pub(super) fn new(parts: Parts) -> Rc<Self> {
-        let Ground { core, hub, commons, clock, orphan_patience, is_rehearsal, .. } = parts.ground;
+        let Ground { core, hub, commons, clock, orphan_patience, is_rehearsal, fakes, .. } =
+            parts.ground;
         Rc::new(Self {
             owner: Owner::Script(parts.name.clone()),
             name: parts.name,
@@ -197,6 +201,7 @@ impl Host {
             life: if parts.is_first { Life::default() } else { Life::staged() },
             orphan_patience,
             is_rehearsal,
+            fakes,
             modules: parts.modules,
             keeper: parts.keeper,
             orphans: RefCell::default(),
@@ -357,7 +362,10 @@ impl Host {
 
     /// Returns a path a script wrote as an absolute one: relative ones start at the script's folder.
     pub(super) fn resolve(&self, path: &str) -> PathBuf {
-        let folder = self.module_dirs.first().cloned().unwrap_or_default();
+        let folder = match &self.fakes {
+            Some(fakes) => fakes.folder.clone(),
+            None => self.module_dirs.first().cloned().unwrap_or_default(),
+        };
         std::path::absolute(folder.join(path)).unwrap_or_else(|_| folder.join(path))
     }
 
@@ -456,6 +464,9 @@ impl Host {
             vitals.last_error = Some(problem.clone());
         }
         let script = &*self.name;
+        if let Some(fakes) = &self.fakes {
+            fakes.note(script, what, problem);
+        }
         // The script stands in front, too: behind a traceback nobody would find it.
         tracing::error!(
             script,

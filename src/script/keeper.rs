@@ -106,7 +106,7 @@ impl Keeper {
         if let Ok(mut book) = book.lock() {
             book.insert(spec.name.clone(), standing.clone());
         }
-        let has_file = !ground.is_rehearsal && spec.path.exists();
+        let has_file = ground.follows_files() && spec.path.exists();
         let keeper = Self {
             ground,
             book,
@@ -261,7 +261,7 @@ impl Keeper {
         }
         self.look_at = None;
         let wanted = spec.hash();
-        self.has_file |= !self.ground.is_rehearsal && spec.path.exists();
+        self.has_file |= self.ground.follows_files() && spec.path.exists();
         self.spec = spec;
         let was_unread = std::mem::take(&mut self.is_unread);
         if !force && self.runs(wanted) {

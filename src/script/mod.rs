@@ -28,6 +28,7 @@ mod schedule;
 mod serial;
 mod set;
 mod status;
+pub mod testing;
 mod thread;
 mod threads;
 mod tls;

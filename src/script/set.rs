@@ -131,6 +131,7 @@ impl Scripts {
             threads: Threads::new(how.own_threads),
             orphan_patience: how.orphan_patience,
             is_rehearsal: how.is_rehearsal,
+            fakes: None,
         };
         let book = Book::default();
         let (orders, inbox) = mpsc::unbounded_channel();

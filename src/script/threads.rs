@@ -26,6 +26,8 @@ pub(super) struct Threads(Arc<Shared>);
 struct Shared {
     /// How many scripts have a thread of their own at the most.
     most: usize,
+    /// There are no threads to hand out: all scripts run on the one that asks.
+    is_here: bool,
     own: AtomicUsize,
     pool: Mutex<Pool>,
 }
@@ -47,7 +49,15 @@ struct Job {
 
 impl Threads {
     pub(super) fn new(most: usize) -> Self {
-        Self(Arc::new(Shared { most, own: AtomicUsize::new(0), pool: Mutex::default() }))
+        let (own, pool) = (AtomicUsize::new(0), Mutex::default());
+        Self(Arc::new(Shared { most, is_here: false, own, pool }))
+    }
+
+    /// Makes one that runs everything on the thread, and in the `LocalSet`, that asks for it: in
+    /// tests scripts and their time stand still together.
+    pub(super) fn here() -> Self {
+        let (own, pool) = (AtomicUsize::new(0), Mutex::default());
+        Self(Arc::new(Shared { most: 0, is_here: true, own, pool }))
     }
 
     /// Runs what `start` makes to its end; the receiver is told then.
@@ -62,6 +72,10 @@ impl Threads {
         let start: Start = Box::new(move || Box::pin(start()));
         let (told, ended) = oneshot::channel();
         let job = Job { start, ended: told };
+        if self.0.is_here {
+            tokio::task::spawn_local(job.run());
+            return Ok(ended);
+        }
         if self.0.own.fetch_add(1, Ordering::Relaxed) < self.0.most {
             let shared = self.0.clone();
             let spawned = spawn(format!("lua {name}"), move || {

@@ -58,6 +58,7 @@ impl Play {
             threads: Threads::new(1),
             orphan_patience: Duration::from_secs(60),
             is_rehearsal: false,
+            fakes: None,
         };
         Self { ground, inbox, versions: Vec::new(), vitals: Vec::new() }
     }

@@ -16,6 +16,14 @@ pub(super) struct Vm {
 
 /// Builds a VM with everything a script may use, and closes it to change.
 pub(super) fn build(host: &Rc<Host>) -> mlua::Result<Vm> {
+    build_with(host, |_| Ok(()))
+}
+
+/// Builds a VM as [`build`] does, after `change` has had its way with the globals.
+pub(super) fn build_with(
+    host: &Rc<Host>,
+    change: impl FnOnce(&Lua) -> mlua::Result<()>,
+) -> mlua::Result<Vm> {
     let lua = Lua::new_with(StdLib::ALL_SAFE, LuaOptions::default())?;
     let limits = &host.limits;
     let budget = Budget::install(&lua, limits.cpu);
@@ -36,6 +44,7 @@ pub(super) fn build(host: &Rc<Host>) -> mlua::Result<Vm> {
     }
     host.bind(&lua, &shared)?;
     api::install(&lua, host)?;
+    change(&lua)?;
     // From here on libraries and globals are read-only; a script's own globals live in a table of its own.
     lua.sandbox(true)?;
     lua.set_memory_limit(limits.memory)?;

@@ -36,6 +36,27 @@ fn the_examples_hold_the_scripts_that_puad_ships() {
 }
 
 #[test]
+fn the_tests_of_the_examples_pass() {
+    let output = puad(root(), "test", &["examples"]);
+    let mut lines: Vec<_> = output.lines().collect();
+    let summary = lines.pop().expect("a summary");
+    assert!(lines.len() >= 6 && lines.iter().all(|line| line.starts_with("ok ")), "{output}");
+    assert_eq!(summary, format!("{} passed, 0 failed", lines.len()), "{output}");
+}
+
+#[test]
+fn the_test_the_readme_shows_passes() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("the README");
+    let (_, rest) = readme.split_once("```lua\n-- cpu_test.lua\n").expect("a test in Lua");
+    let (test, _) = rest.split_once("```").expect("its end");
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("cpu_test.lua"), test).expect("written");
+    fs::copy(root().join("scripts/cpu.lua"), folder.path().join("cpu.lua")).expect("copied");
+    let output = puad(folder.path(), "test", &["."]);
+    assert!(output.ends_with("\n1 passed, 0 failed\n"), "{output}");
+}
+
+#[test]
 fn the_script_the_readme_shows_publishes() {
     let readme = fs::read_to_string(root().join("README.md")).expect("the README");
     let (_, rest) = readme.split_once("```lua\n").expect("a Lua block");
@@ -47,8 +68,12 @@ fn the_script_the_readme_shows_publishes() {
 }
 
 fn check(folder: &Path, args: &[&str]) -> String {
+    puad(folder, "check", args)
+}
+
+fn puad(folder: &Path, command: &str, args: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_puad"))
-        .arg("check")
+        .arg(command)
         .args(args)
         .current_dir(folder)
         .env_remove("PUAD_CONFIG")

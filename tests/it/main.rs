@@ -52,6 +52,7 @@ mod roundtrip;
 mod script;
 mod script_bodies;
 mod script_publish;
+mod script_tests;
 mod secrets;
 mod simulation;
 mod sockets;

@@ -22,6 +22,7 @@ pub(super) mod pua;
 pub(super) mod script;
 mod sys;
 mod task;
+pub(super) mod test;
 pub(super) mod timer;
 mod xml;
 
@@ -53,6 +54,7 @@ pub(super) fn install(lua: &Lua, host: &Rc<Host>) -> mlua::Result<()> {
         ("kv", kv::table(lua, host)?),
         ("metrics", metrics::table(lua, host)?),
     ] {
+        test::stand_in(lua, host, name, &table)?;
         if name != "config" {
             refuse_unknown(lua, host, name, &table)?;
         }

@@ -16,6 +16,7 @@ mod lane;
 mod look;
 mod settle;
 mod source;
+mod told;
 mod trail;
 mod watched;
 
@@ -37,6 +38,7 @@ use tokio::sync::oneshot;
 pub use inbox::Inbox;
 use lane::{Lane, Message};
 use source::{LaneId, Source};
+pub(super) use told::Told;
 
 pub use super::pattern::Pattern;
 
@@ -131,6 +133,8 @@ struct Shared {
     source: Arc<Source>,
     lanes: Mutex<Lanes>,
     next: AtomicU64,
+    /// Serves all watches instead of threads.
+    told: Option<Told>,
 }
 
 #[derive(Default)]
@@ -154,9 +158,18 @@ enum LaneKey {
 impl Hub {
     /// Makes a hub; threads come with the first watches.
     pub fn start() -> Self {
-        let shared =
-            Shared { source: Arc::default(), lanes: Mutex::default(), next: AtomicU64::new(1) };
-        Self { shared: Arc::new(shared) }
+        Self::with(None)
+    }
+
+    /// Makes a hub without kernel and threads, and what it is told by.
+    pub(super) fn told() -> (Self, Told) {
+        let told = Told::default();
+        (Self::with(Some(told.clone())), told)
+    }
+
+    fn with(told: Option<Told>) -> Self {
+        let (source, lanes, next) = (Arc::default(), Mutex::default(), AtomicU64::new(1));
+        Self { shared: Arc::new(Shared { source, lanes, next, told }) }
     }
 
     /// Begins a watch. The answer comes when it stands: what happens from then on is told. When
@@ -174,6 +187,10 @@ impl Hub {
             return (id, answer);
         }
         let held = lanes.held.entry(request.group.clone()).or_default().clone();
+        if let Some(told) = &self.shared.told {
+            let _ = reply.send(told.add(id, request, held));
+            return (id, answer);
+        }
         let lane = match lanes.running.get(&key) {
             Some(lane) => lane.clone(),
             None => {
@@ -195,6 +212,9 @@ impl Hub {
 
     /// Ends a watch.
     pub fn remove(&self, id: WatchId) {
+        if let Some(told) = &self.shared.told {
+            return told.remove(id);
+        }
         let mut lanes = self.shared.lanes();
         let Some(key) = lanes.of.remove(&id) else { return };
         if let Some(lane) = lanes.running.get(&key) {

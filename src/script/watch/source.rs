@@ -41,6 +41,8 @@ pub(super) struct Source {
     watcher: Mutex<Option<RecommendedWatcher>>,
     /// Held for moments only: the kernel's events wait for it.
     routes: Mutex<Routes>,
+    /// The kernel is not asked: whoever changes something tells of it.
+    is_told: bool,
 }
 
 #[derive(Default)]
@@ -99,6 +101,11 @@ impl Inlet {
 }
 
 impl Source {
+    /// Makes one that does not ask the kernel.
+    pub(super) fn told() -> Self {
+        Self { is_told: true, ..Self::default() }
+    }
+
     /// Lets a lane hear of the folders it will name.
     pub(super) fn join(&self, lane: LaneId, inlet: Inlet) {
         self.routes().lanes.insert(lane, inlet);
@@ -141,6 +148,9 @@ impl Source {
         };
         if before == Some(found) {
             return Ok(is_new);
+        }
+        if self.is_told {
+            return Ok(true);
         }
         let added = self.made(&mut watcher).and_then(|watcher| {
             if before.is_some() {

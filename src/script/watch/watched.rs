@@ -70,7 +70,7 @@ impl Watched {
             is_deaf: false,
             has_warned: false,
         };
-        let look = watched.look(folders);
+        let look = watched.look(now, folders);
         let missing = watched.request.patterns.iter().find(|pattern| {
             watched.request.must_exist
                 && pattern.is_path()
@@ -185,7 +185,7 @@ impl Watched {
                 return true;
             }
             self.lost = None;
-            let look = self.look(folders);
+            let look = self.look(now, folders);
             self.settling.clear();
             self.known.adopt(look.picture);
             let rescan = Change { kind: Kind::Rescan, path: self.first_path(), from: None };
@@ -216,7 +216,7 @@ impl Watched {
     }
 
     /// Looks at everything, and takes over which folders tell of it.
-    fn look(&mut self, folders: &mut Folders) -> Look {
+    fn look(&mut self, now: Instant, folders: &mut Folders) -> Look {
         let began = Instant::now();
         let mut look = Look::new(self.known.room());
         let problem = if self.request.poll.is_some() {
@@ -241,8 +241,9 @@ impl Watched {
         self.is_deaf = problem.is_some();
         self.warn(problem, look.is_cut);
         self.needs_look = false;
-        let ended = Instant::now();
-        let took = ended.duration_since(began);
+        let took = began.elapsed();
+        // In the time of whoever asks, which may be a virtual one.
+        let ended = now + took;
         self.rests_until = ended + took * 3;
         let pace = match self.request.poll {
             // A large tree leaves the disk time for others.
@@ -257,7 +258,7 @@ impl Watched {
 
     /// Looks at everything, and notes what differs from what the script knows.
     fn compare(&mut self, now: Instant, folders: &mut Folders) {
-        let look = self.look(folders);
+        let look = self.look(now, folders);
         let before = std::mem::take(&mut self.found);
         let mut found = self.known.different(&look);
         if !look.is_cut {
