@@ -34,6 +34,12 @@ pub(super) fn run(args: &Args) -> Result<u8, Ended> {
     for path in &args.paths {
         find(path, &mut files)?;
     }
+    for file in &mut files {
+        // Said of everything below ".", it says nothing.
+        if let Ok(rest) = file.strip_prefix(".") {
+            *file = rest.to_owned();
+        }
+    }
     files.sort();
     files.dedup();
     if files.is_empty() {

@@ -43,6 +43,12 @@ test.case("each minute", function()
     test.advance("1m")
     test.expect_publish { operation = "modify", etag = first.granted_etag, body_match = "^count %d$" }
 end)
+test.case("what comes at the very end of a wait counts", function()
+    test.load("it.lua", { uri = uri })
+    for minute = 1, 20 do
+        test.eq(test.expect_publish { within = "1m", operation = if minute == 1 then "initial" else "modify" }.at, 60 * minute)
+    end
+end)
 test.case("another case begins anew", function()
     test.load("it.lua", { uri = uri, every = "10s" })
     test.advance(10)
@@ -65,7 +71,15 @@ fn what_does_not_hold_is_told_with_file_and_line() {
         ),
         (
             "test.expect_publish { body_match = 'away' }",
-            "it_test.lua:4: test.expect_publish: body_match: \"away\" does not match\nhere",
+            "it_test.lua:4: test.expect_publish: body_match: \"away\" does not match\n      here",
+        ),
+        (
+            "test.expect_publish { body = 'there' }",
+            "it_test.lua:4: test.expect_publish: body: expected \"there\", found \"here\"",
+        ),
+        (
+            "test.expect_publish { body = 'here\\nand there' }",
+            "it_test.lua:4: test.expect_publish: body: line 1: expected \"here\\n\", found \"here\"",
         ),
         (
             "test.expect_publish { expires = 60 }",
@@ -306,6 +320,39 @@ end)
 }
 
 #[test]
+fn files_of_a_script_are_those_of_the_case() {
+    passes(
+        r#"
+fs.watch("in/*.txt", function(c)
+    local text, err = fs.read(c.path)
+    local done = fs.write("out.txt", string.upper(text or err.code))
+    pua.publish { presentity_uri = config.uri, event = "presence", content_type = "text/plain",
+        body = `{c.kind} {text} {done}` }
+end)
+local secret, err = fs.read("/etc/passwd")
+log.info(tostring(err))
+timer.after("1d", function() assert(err.code == "permission") end)
+"#,
+        r#"
+test.case("read, written and refused", function()
+    test.load("it.lua", { uri = uri })
+    test.write("in/a.txt", "hello")
+    test.expect_publish { body_match = "^create hello" }
+    test.eq(test.read("out.txt"), "HELLO")
+    test.advance("1d")
+    test.write("in/a.txt", "again")
+    local seen
+    repeat seen = test.expect_publish() until seen.body ~= "" and not string.find(seen.body, "hello")
+    test.eq(test.read("out.txt"), "AGAIN")
+end)
+test.case("of another case there is nothing left", function()
+    test.eq(test.read("out.txt"), nil)
+end)
+"#,
+    );
+}
+
+#[test]
 fn the_machine_can_be_made_up() {
     passes(
         r#"
@@ -325,8 +372,118 @@ test.case("figures one after the other", function()
         test.advance("10s")
         test.expect_publish { body = body }
     end
+    test.fake.sys { cpu = { code = "io", message = "gone" } }
+    test.advance("10s")
+    test.expect_error("attempt to index nil with 'percent'")
     local ok, why = pcall(test.fake.sys, { cpu = { percnt = 1 } })
     assert(not ok and string.find(why, "test.fake.sys: cpu: sys.cpu has no field 'percnt'", 1, true), why)
+end)
+"#,
+    );
+}
+
+#[test]
+fn what_waits_for_the_machine_can_be_made_up_too() {
+    passes(
+        r#"
+timer.every("10s", function()
+    local disk, err = sys.disk("/")
+    local list = sys.processes()
+    pua.publish { presentity_uri = config.uri, event = "presence", content_type = "text/plain",
+        body = `{sys.hostname()} {if disk then disk.free / disk.total else err.op .. " " .. err.code} {#list} {sys.uptime()}` }
+end)
+"#,
+        r#"
+test.case("disks and processes", function()
+    test.fake.sys { hostname = "web1", disk = { 25, { code = "not_found", message = "no" } }, uptime = { 5, 15 },
+        processes = { { { pid = 1 }, { pid = 2 } }, {} } }
+    test.load("it.lua", { uri = uri })
+    test.advance("20s")
+    test.expect_publish { body = "web1 0.75 2 5" }
+    test.expect_publish { body = "web1 sys.disk not_found 0 15" }
+end)
+test.case("what is not made up is this machine's, and mistakes are the script's", function()
+    test.load("it.lua", { uri = uri })
+    test.advance("10s")
+    test.expect_publish()
+    test.reload("sys.disk('/')")
+    local ok, why = pcall(test.reload, "\nsys.disk(nil)")
+    assert(not ok and string.find(why, "it.lua:2: sys.disk: first argument: nil is not a path", 1, true), why)
+end)
+"#,
+    );
+}
+
+#[test]
+fn web_servers_and_programs_can_be_made_up() {
+    passes(
+        r#"
+local function say(text)
+    pua.publish { presentity_uri = config.uri, event = "presence", content_type = "text/plain", body = text }
+end
+timer.every("10s", function()
+    local answer, err = http.get("http://door.example/state", { timeout = "30s", headers = { ["X-Key"] = "k" } })
+    if not answer then return say(`{err.code}: {err.message}`) end
+    local ok, state = pcall(function() return answer.json().state end)
+    say(`{answer.status} {if ok then state else answer.body} {answer.headers["x-a"]}`)
+end)
+timer.every("14s", function()
+    local done, err = exec.run { "queue", "-l", config.uri, stdin = "in" }
+    say(if done then `{done.code} {done.signal} {done.stdout}{done.stderr}` else `{err.code}: {err.message}`)
+end)
+"#,
+        r#"
+test.case("by function", function()
+    test.fake.http(function(request)
+        test.eq({ request.method, request.url, request.headers["x-key"], request.body },
+            { "GET", "http://door.example/state", "k", nil })
+        return { body = { state = "shut" }, headers = { ["X-A"] = "b" } }
+    end)
+    test.fake.exec(function(call)
+        return { code = 3, stdout = table.concat(call, " ") .. call.stdin, stderr = "!" }
+    end)
+    test.load("it.lua", { uri = uri })
+    test.advance("10s")
+    test.expect_publish { body = "200 shut b" }
+    test.advance("4s")
+    test.expect_publish { body = `3 nil queue -l {uri}in!` }
+end)
+test.case("by name, one answer after the other", function()
+    test.fake.http { ["http://door.example/state"] = { "plain", 404, { code = "timeout", message = "slow" } } }
+    test.fake.exec { queue = { "5 waiting", { signal = 9 }, { code = "not_found", message = "none" } } }
+    test.load("it.lua", { uri = uri })
+    for _, body in { "200 plain nil", "0 nil 5 waiting", "404  nil", "nil 9 ", "timeout: GET http://door.example/state: slow" } do
+        test.expect_publish { body = body, within = "10s" }
+    end
+    test.expect_publish { within = "10s" }
+    test.expect_publish { body = "not_found: queue: none", within = "10s" }
+end)
+test.case("a slow server times out in the time of the case", function()
+    test.fake.http(function() sleep("1m") return "late" end)
+    test.fake.exec { queue = "" }
+    test.load("it.lua", { uri = uri })
+    for _ = 1, 2 do test.expect_publish { body = "0 nil ", within = "20s" } end
+    local late = test.expect_publish { body_match = "^timeout: .*30s", within = "20s" }
+    test.eq(late.at, 40)
+end)
+test.case("permissions are asked where the case gives some", function()
+    test.fake.http { ["http://door.example/state"] = "x" }
+    test.fake.exec { queue = "x" }
+    test.load("it.lua", { uri = uri }, { allow = { exec = { "queue" } } })
+    test.advance("10s")
+    test.expect_publish { body_match = "^permission: .*allow.http" }
+    test.advance("4s")
+    test.expect_publish { body = "0 nil x" }
+end)
+test.case("what nobody answers fails the case", function()
+    test.fake.http { ["http://other.example/"] = "x" }
+    test.load("it.lua", { uri = uri })
+    test.advance("10s")
+    test.expect_publish { body_match = "^refused: " }
+    test.expect_error("nothing answers GET http://door.example/state; test.fake.http does not name it")
+    test.advance("4s")
+    test.expect_publish { body_match = "^refused: " }
+    test.expect_error("script it: exec: nothing answers; test.fake.exec says what does")
 end)
 "#,
     );

@@ -21,7 +21,7 @@ use std::{
 
 use super::{Problem, read_source};
 
-pub(super) use fakes::{Failed, Fakes};
+pub(super) use fakes::{Asked, Failed, Fakes, Outside};
 pub(super) use server::{Answer, Operation, Request};
 pub(super) use world::{Load, World};
 use world::{Played, Wanted, play};

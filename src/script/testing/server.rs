@@ -123,7 +123,7 @@ impl Server {
     }
 
     /// Takes the next request, and waits for it for a while.
-    pub(in crate::script) async fn next(&self, within: Duration) -> Option<Request> {
+    pub(super) async fn next(&self, within: Duration) -> Option<Request> {
         let taken = async {
             loop {
                 if let Some(request) = self.take() {

@@ -5,6 +5,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeMap,
     future::poll_fn,
     path::{Path, PathBuf},
     pin::pin,
@@ -14,13 +15,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mlua::Function;
+use mlua::{Function, Lua, Value};
 use tokio::{
     sync::{mpsc, oneshot},
     task::{LocalSet, spawn_local, yield_now},
 };
 
-use super::{Failed, Fakes, TestFile, log::Log, server::Server};
+use super::{
+    Asked, Failed, Fakes, Outside, TestFile,
+    log::Log,
+    server::{Request, Server},
+};
 use crate::{
     driver::staged,
     script::{
@@ -31,6 +36,7 @@ use crate::{
         host::{Host, Parts},
         keeper::{Keeper, ToKeeper},
         life::Origin,
+        plain::Plain,
         status::{Book, Vitals},
         threads::Threads,
         vm,
@@ -69,6 +75,9 @@ pub(in crate::script) struct World {
     cases: RefCell<Vec<(String, Function)>>,
     scripts: RefCell<Vec<Loaded>>,
     failed: RefCell<mpsc::UnboundedReceiver<Failed>>,
+    asked: Cell<Option<mpsc::UnboundedReceiver<Asked>>>,
+    /// What answers for the world.
+    fake_worlds: RefCell<BTreeMap<Outside, Function>>,
     /// Whether a case runs; before, the file only says which there are.
     is_in_case: Cell<bool>,
 }
@@ -139,7 +148,8 @@ impl World {
         let proxy = sip::message::Uri::parse(PROXY).expect("a URI");
         let config = sip::Config { outbound_proxy: vec![proxy], ..sip::Config::default() };
         let (failures, failed) = mpsc::unbounded_channel();
-        let fakes = Arc::new(Fakes::new(folder.into(), failures));
+        let (questions, asked) = mpsc::unbounded_channel();
+        let fakes = Arc::new(Fakes::new(folder.into(), questions, failures));
         let (hub, told) = Hub::told();
         spawn_local(told.clone().run());
         let ground = Ground {
@@ -162,6 +172,8 @@ impl World {
             cases: RefCell::default(),
             scripts: RefCell::default(),
             failed: RefCell::new(failed),
+            asked: Cell::new(Some(asked)),
+            fake_worlds: RefCell::default(),
             is_in_case: Cell::new(false),
         })
     }
@@ -198,6 +210,7 @@ impl World {
                 return Err(Problem::new("the file has other cases than when it was read first"));
             };
             self.is_in_case.set(true);
+            spawn_local(self.clone().answer(host.clone(), vm.lua.clone()));
             let result = host.run(Origin::Event, case, ()).await.map(|_| ());
             self.settle().await;
             self.end().await;
@@ -206,6 +219,24 @@ impl World {
             self.complain()?;
         }
         Ok(())
+    }
+
+    /// Answers what scripts ask of the world, as the case has said.
+    async fn answer(self: Rc<Self>, host: Rc<Host>, lua: Lua) {
+        let Some(mut asked) = self.asked.take() else { return };
+        while let Some(Asked { world, question, answer }) = asked.recv().await {
+            let fake = self.fake_worlds.borrow().get(&world).cloned();
+            let (host, lua) = (host.clone(), lua.clone());
+            spawn_local(async move {
+                // A script that has ended does not mind.
+                let _ = answer.send(answer_one(&host, &lua, world, fake, &question).await);
+            });
+        }
+    }
+
+    /// Says what answers for a part of the world from now on.
+    pub(in crate::script) fn set_fake(&self, world: Outside, fake: Function) {
+        self.fake_worlds.borrow_mut().insert(world, fake);
     }
 
     /// Ends the scripts, their handlers of `script.on_stop` included.
@@ -283,6 +314,9 @@ impl World {
             allow: load.allow,
             limits: load.limits,
         };
+        if load.is_open {
+            self.fakes.open(spec.name.clone());
+        }
         let (done, loaded) = oneshot::channel();
         let (keeper, way) =
             Keeper::new(self.ground.clone(), self.book.clone(), spec.clone(), Some(done));
@@ -322,10 +356,25 @@ impl World {
         }
     }
 
+    /// Takes the next request, and waits for it for a while; what comes at the end of that counts.
+    pub(in crate::script) async fn next_request(&self, within: Duration) -> Option<Request> {
+        if let Some(request) = self.server.next(within).await {
+            return Some(request);
+        }
+        self.settle().await;
+        self.server.take()
+    }
+
     /// Returns the next failure of a handler, and waits for it for a while.
     pub(in crate::script) async fn next_failure(&self, within: Duration) -> Option<Failed> {
         let next = poll_fn(|context| self.failed.borrow_mut().poll_recv(context));
-        tokio::time::timeout(within, next).await.ok().flatten()
+        match tokio::time::timeout(within, next).await {
+            Ok(failed) => failed,
+            Err(_) => {
+                self.settle().await;
+                self.failed.borrow_mut().try_recv().ok()
+            }
+        }
     }
 
     /// Returns a path in the folder of the case; the text says why not.
@@ -381,6 +430,29 @@ impl World {
     }
 }
 
+/// Asks the function that answers for a part of the world; it returns an answer, or why there is
+/// none.
+async fn answer_one(
+    host: &Rc<Host>,
+    lua: &Lua,
+    world: Outside,
+    fake: Option<Function>,
+    question: &Plain,
+) -> Result<Plain, String> {
+    let name = world.as_str();
+    let Some(fake) = fake else {
+        return Err(format!("nothing answers; test.fake.{name} says what does"));
+    };
+    let question = question.to_lua(lua).map_err(|error| vm::plain(&error))?;
+    let answered = host.run(Origin::Event, fake, question).await;
+    let mut values = answered.map_err(|problem| format!("test.fake.{name}: {problem}"))?;
+    match (values.pop_front(), values.pop_front()) {
+        (Some(Value::Nil) | None, Some(Value::String(why))) => Err(why.to_string_lossy()),
+        (answer, _) => Plain::from_lua(&answer.unwrap_or(Value::Nil))
+            .map_err(|why| format!("test.fake.{name}: {why}")),
+    }
+}
+
 /// What a script is loaded with.
 pub(in crate::script) struct Load {
     /// Relative to the test file.
@@ -388,6 +460,8 @@ pub(in crate::script) struct Load {
     pub(in crate::script) name: Option<String>,
     pub(in crate::script) config: toml::Table,
     pub(in crate::script) allow: Permissions,
+    /// Nothing was said about permissions: whatever the case answers may be asked.
+    pub(in crate::script) is_open: bool,
     pub(in crate::script) limits: Limits,
 }
 

@@ -9,10 +9,11 @@ use reqwest::{
 };
 
 use super::super::{
-    super::{host::Host, hosts::host_of},
+    super::{host::Host, hosts::host_of, plain::Rows},
     Fault, json,
     options::{Options, shown},
     outside::{most_bytes, timeout},
+    test::faked,
 };
 
 /// One request, checked.
@@ -30,6 +31,20 @@ pub(super) struct Call {
 }
 
 impl Call {
+    /// Returns what a case is asked in a test.
+    pub(super) fn question(&self) -> Rows {
+        let headers = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        faked::question(
+            Vec::new(),
+            [
+                ("method", Some(faked::text(self.method.as_str().as_bytes()))),
+                ("url", Some(faked::text(self.url.as_str().as_bytes()))),
+                ("headers", Some(faked::texts(headers))),
+                ("body", self.body.as_deref().map(faked::text)),
+            ],
+        )
+    }
+
     /// Reads `http.get(url, opts)`.
     pub(super) fn get(host: &Host, args: &MultiValue) -> Result<Self, Fault> {
         let call = "http.get";

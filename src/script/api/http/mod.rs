@@ -14,9 +14,10 @@ use reqwest::Client;
 use tokio::sync::Semaphore;
 
 use super::{
-    super::{host::Host, hosts::Hosts, tls},
+    super::{host::Host, hosts::Hosts, testing::Outside, tls},
     Fault, bind, bind_async, json,
     outside::{Trouble, unless_rehearsal},
+    test::faked,
 };
 use call::Call;
 use transfer::Answer;
@@ -71,10 +72,16 @@ struct Kept {
 impl Library {
     async fn run(&self, call: Call) -> Result<Answer, Trouble> {
         unless_rehearsal(&self.host)?;
-        transfer::permit(&self.allowed, &call.url)?;
+        if !faked::is_open(&self.host) {
+            transfer::permit(&self.allowed, &call.url)?;
+        }
         let _place = self.places.acquire().await.expect("the places are never closed");
         let (timeout, what) = (call.timeout, call.shown());
         let whole = async {
+            let made_up = faked::ask(&self.host, Outside::Http, || call.question());
+            if let Some(answer) = made_up.await {
+                return Answer::made_up(&answer?);
+            }
             let client = self.client(call.ca_file.clone()).await?;
             transfer::run(&client, &self.allowed, call).await
         };

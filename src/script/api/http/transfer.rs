@@ -7,7 +7,7 @@ use reqwest::{
     dns::{Addrs, Name, Resolve, Resolving},
     header::{
         AUTHORIZATION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LOCATION, CONTENT_TYPE, COOKIE,
-        HeaderMap, LOCATION,
+        HeaderMap, HeaderName, HeaderValue, LOCATION,
     },
     redirect::Policy,
     retry,
@@ -17,6 +17,7 @@ use super::{
     super::{
         super::hosts::{Hosts, host_of, shown_host},
         outside::Trouble,
+        test::faked::Faked,
     },
     call::{Call, shown_url},
     cause::{NoAddress, trouble},
@@ -28,6 +29,23 @@ pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
+}
+
+impl Answer {
+    /// Takes what a case answers in a test.
+    pub(super) fn made_up(answer: &Faked) -> Result<Self, Trouble> {
+        let unusable = |what: &str| Trouble::new("http", format!("test.fake.http: {what}"));
+        let mut headers = HeaderMap::new();
+        for (name, value) in answer.texts("headers") {
+            let name = HeaderName::from_bytes(name.as_bytes());
+            let name = name.map_err(|_| unusable("a header has a name that is none"))?;
+            let value = HeaderValue::from_bytes(&value);
+            headers.append(name, value.map_err(|_| unusable("a header has more than a line"))?);
+        }
+        let status = answer.number("status").filter(|status| *status >= 100);
+        let status = status.ok_or_else(|| unusable("the status is none"))?;
+        Ok(Self { status, headers, body: answer.bytes("body") })
+    }
 }
 
 /// Builds a client that does what a script said and nothing more.

@@ -9,6 +9,7 @@ use super::{
         super::{
             host::Host,
             testing::{Operation, Request, World},
+            vm,
         },
         Fault, bind_async,
         options::{Options, duration, shown},
@@ -54,7 +55,7 @@ async fn expect_publish(
     let call = "test.expect_publish";
     in_case(world, call)?;
     let expected = Expected::read(call, args.front().unwrap_or(&Value::Nil))?;
-    let Some(request) = world.server.next(expected.within).await else {
+    let Some(request) = world.next_request(expected.within).await else {
         let within = expected.within;
         return Err(Fault::misuse(format!("{call}: no PUBLISH came within {within:?}")));
     };
@@ -206,34 +207,44 @@ impl Expected {
     }
 
     fn compare_body(&self, find: &Function, request: &Request) -> Result<(), Fault> {
-        let found = || String::from_utf8_lossy(&request.body).into_owned();
         if let Some(expected) = &self.body
             && expected.as_bytes() != request.body
         {
-            let expected = expected.to_string_lossy();
-            return Err(self
-                .options
-                .refuse("body", format_args!("expected\n{expected}\nfound\n{}", found())));
+            return self.differs_at("body", &expected.as_bytes(), &request.body);
         }
-        if let Some(pattern) = &self.body_match {
-            let body = mlua::BString::from(request.body.clone());
-            let at: mlua::Result<Value> = find.call((body, pattern.clone()));
-            match at {
-                Ok(Value::Nil) => {
-                    let pattern = quoted(&pattern.to_string_lossy());
-                    return Err(self.options.refuse(
-                        "body_match",
-                        format_args!("{pattern} does not match\n{}", found()),
-                    ));
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    let why = super::super::super::vm::plain(&error);
-                    return Err(self.options.refuse("body_match", why));
-                }
+        let Some(pattern) = &self.body_match else { return Ok(()) };
+        let body = mlua::BString::from(request.body.clone());
+        match find.call::<Value>((body, pattern.clone())) {
+            Ok(Value::Nil) => {
+                let pattern = quoted(&pattern.to_string_lossy());
+                let body = String::from_utf8_lossy(&request.body);
+                let body: String = body.lines().map(|line| format!("\n      {line}")).collect();
+                let found = if body.is_empty() { " the empty body" } else { &body };
+                Err(self
+                    .options
+                    .refuse("body_match", format_args!("{pattern} does not match{found}")))
             }
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.options.refuse("body_match", vm::plain(&error))),
         }
-        Ok(())
+    }
+
+    /// Names the first line in which two bodies differ.
+    fn differs_at(&self, field: &str, expected: &[u8], found: &[u8]) -> Result<(), Fault> {
+        let (expected, found) = (String::from_utf8_lossy(expected), String::from_utf8_lossy(found));
+        let mut lines = (expected.split_inclusive('\n'), found.split_inclusive('\n'));
+        let mut number = 0;
+        loop {
+            number += 1;
+            let (expected_line, found_line) = (lines.0.next(), lines.1.next());
+            if expected_line == found_line && expected_line.is_some() {
+                continue;
+            }
+            let shown = |line: Option<&str>| line.map_or("its end".into(), quoted);
+            let is_short = number == 1 && !expected.contains('\n') && !found.contains('\n');
+            let place = if is_short { field.into() } else { format!("{field}: line {number}") };
+            return self.differs(&place, shown(expected_line), shown(found_line));
+        }
     }
 
     fn text(&self, field: &str, expected: Option<&str>, found: Option<&str>) -> Result<(), Fault> {

@@ -6,9 +6,13 @@ use mlua::{Function, Lua, MultiValue, Table, Value};
 
 use super::{
     super::{
-        super::{host::Host, plain::Plain, testing::World},
-        bind,
-        options::Options,
+        super::{
+            host::Host,
+            plain::Plain,
+            testing::{Outside, World},
+        },
+        Fault, bind,
+        options::{Options, shown},
     },
     in_case,
 };
@@ -49,6 +53,27 @@ pub(super) fn table(
         Ok(())
     })?;
     table.raw_set("sys", sys)?;
+    for (outside, call) in [(Outside::Http, "test.fake.http"), (Outside::Exec, "test.fake.exec")] {
+        let name = outside.as_str();
+        let (owner, answers) = (world.clone(), own.get::<Function>(format!("{name}_answers"))?);
+        let fake = bind(lua, host, move |_, args: MultiValue| {
+            in_case(&owner, call)?;
+            let given = args.front().cloned().unwrap_or(Value::Nil);
+            if !matches!(given, Value::Function(_) | Value::Table(_)) {
+                let by = match outside {
+                    Outside::Http => "URLs",
+                    Outside::Exec => "programs",
+                };
+                let found = shown(&given);
+                return Err(Fault::misuse(format!(
+                    "{call}: {found} is neither a function nor a table of answers by {by}"
+                )));
+            }
+            owner.set_fake(outside, answers.call(given)?);
+            Ok(())
+        })?;
+        table.raw_set(name, fake)?;
+    }
     Ok(table)
 }
 

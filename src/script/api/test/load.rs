@@ -47,6 +47,7 @@ pub(super) fn read(host: &Rc<Host>, args: &MultiValue) -> Result<Load, Fault> {
         name: options.text("name")?,
         config,
         allow: permissions(host, &options)?,
+        is_open: options.value("allow")?.is_nil(),
         limits: limits(&options)?,
     })
 }
@@ -70,8 +71,17 @@ fn permissions(host: &Rc<Host>, options: &Options) -> Result<Permissions, Fault>
 
 fn limits(options: &Options) -> Result<Limits, Fault> {
     let mut limits = Limits::default();
-    let known =
-        ["cpu", "memory", "source", "timers", "watches", "publications", "documents", "tasks"];
+    let known = [
+        "cpu",
+        "memory",
+        "source",
+        "timers",
+        "watches",
+        "publications",
+        "documents",
+        "tasks",
+        "kv",
+    ];
     let Some(given) = options.inner("limits", &known)? else { return Ok(limits) };
     if let Some(cpu) = given.duration("cpu")? {
         limits.cpu = cpu;
@@ -79,15 +89,22 @@ fn limits(options: &Options) -> Result<Limits, Fault> {
     for (name, limit) in [
         ("memory", &mut limits.memory),
         ("source", &mut limits.source),
+        ("documents", &mut limits.documents),
+        ("kv", &mut limits.kv),
+    ] {
+        if let Some(size) = given.size(name)? {
+            *limit = size;
+        }
+    }
+    for (name, limit) in [
         ("timers", &mut limits.timers),
         ("watches", &mut limits.watches),
         ("publications", &mut limits.publications),
-        ("documents", &mut limits.documents),
         ("tasks", &mut limits.tasks),
     ] {
         match given.number(name)? {
             None => {}
-            Some(number) if number.fract() == 0.0 && (0.0..1e15).contains(&number) => {
+            Some(number) if number.fract() == 0.0 && (1.0..1e15).contains(&number) => {
                 *limit = number as usize;
             }
             Some(number) => {

@@ -5,6 +5,7 @@
 
 mod expect;
 mod fake;
+pub(super) mod faked;
 mod load;
 
 use std::rc::Rc;
