@@ -27,15 +27,13 @@ pub(crate) struct House {
 
 impl House {
     /// Starts scripts from their sources and waits for their top levels.
-    pub(crate) fn start(
-        files: &[(&str, &str)],
-        change: impl Fn(&mut ScriptSpec),
-    ) -> Result<Self> {
+    pub(crate) fn start(files: &[(&str, &str)], change: impl Fn(&mut ScriptSpec)) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let server = Server::start()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listen = Listen::parse("udp:127.0.0.1:0").map_err(anyhow::Error::msg)?;
-        let running = driver::start(Settings { sip: sip::Config::default(), listen: vec![listen] })?;
+        let running =
+            driver::start(Settings { sip: sip::Config::default(), listen: vec![listen] })?;
         let mut specs = Vec::new();
         for (name, source) in files {
             let path = folder.path().join(name);

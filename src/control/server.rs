@@ -1,6 +1,6 @@
 //! The daemon's end of the control socket: connections, their limits, and the log that is followed.
 //!
-//! Requests are handed on through a channel; what they look like is left to [`rpc`](super::rpc),
+//! Requests are handed on through a channel; what they look like is left to [`rpc`],
 //! where the socket is to [`socket`](super::socket).
 
 use std::{io, time::Duration};

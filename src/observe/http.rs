@@ -1,7 +1,7 @@
 //! The pages `/metrics`, `/livez` and `/readyz` over HTTP.
 //!
 //! They are read and change nothing; only GET and HEAD are answered. What they say comes from a
-//! [`Source`]; the metrics' format is in [`page`](super::page).
+//! [`Source`]; the metrics' format is in [`page`].
 
 use std::{convert::Infallible, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 

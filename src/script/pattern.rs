@@ -3,7 +3,7 @@
 //! As in a shell, a wildcard does not match the dot that a name begins with,
 //! and `\` takes a character's meaning away. A pattern is walked part by part,
 //! so that nobody looks into folders where nothing can match; who walks is
-//! [`watch`](super::watch) and [`roots`](super::roots).
+//! [`watch`](super::watch) and `files`.
 
 use std::{
     ffi::{OsStr, OsString},
