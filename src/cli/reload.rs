@@ -18,7 +18,7 @@ Examples:
 A version that does not load leaves the one before it running. Exit code 0, 69 refused, 75 when no
 puad answers, 78 configuration.")]
 pub(super) struct Args {
-    /// Script to reload [default: the configuration and all scripts that have changed]
+    /// Script to reload [default: all of them]
     #[arg(value_name = "NAME")]
     name: Option<String>,
     /// Print the answer as JSON
@@ -51,7 +51,7 @@ pub(super) struct ResumeArgs {
 pub(super) fn run(args: &Args) -> Result<u8, Ended> {
     let name = args.name.as_deref();
     let answer = args.running.ask("reload", &params([("name", name.map(Value::from))]))?;
-    tell(&answer, args.json, &format!("reloaded {}", name.unwrap_or("everything that changed")))
+    tell(&answer, args.json, &format!("reloaded {}", name.unwrap_or("the configuration; there is no script")))
 }
 
 /// Asks for a resumption and prints what came of it.
