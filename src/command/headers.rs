@@ -17,6 +17,10 @@ impl ExtraHeaders {
         for (name, value) in &rows {
             check(name, value)?;
         }
+        let length = rows.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+        if length > LONGEST {
+            return Err(HeaderError::TooLong(length));
+        }
         Ok(Self((!rows.is_empty()).then(|| Arc::new(rows))))
     }
 
@@ -59,6 +63,9 @@ pub enum HeaderError {
     /// The name is not a token.
     #[error("{0:?} is not a header name")]
     Name(String),
+    /// They would not fit into a message.
+    #[error("{0} bytes are more than the {LONGEST} that headers may have")]
+    TooLong(usize),
     /// The core sets this header itself.
     #[error("{0} is set by puad itself and cannot be given")]
     Reserved(String),
@@ -106,6 +113,9 @@ fn check(name: &str, value: &str) -> Result<(), HeaderError> {
     }
     Ok(())
 }
+
+/// Bytes of all of them, as they stand in a message.
+const LONGEST: usize = 32 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Value, WeakLua};
+use mlua::{Function, Lua, Table, Value, WeakLua};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
     generation::{Carried, Ground, Modules},
     hold::{self, Kills},
     keeper::ToKeeper,
-    life::{Life, Origin, Phase, Reason},
+    life::{Life, Phase, Reason},
     mask::Mask,
     orphans::Orphans,
     permissions::Permissions,
@@ -28,7 +28,6 @@ use super::{
     schedule::{Schedule, TimerId},
     status::{TimerInfo, Vitals},
     testing::Fakes,
-    vm::plain,
     watch::{Hub, Inbox, WatchId},
 };
 use crate::{
@@ -137,6 +136,9 @@ struct Inside {
     lua: WeakLua,
     guard: Function,
     shim: Function,
+    shim_waiting: Function,
+    /// Luau's own functions in place of those that the prelude has replaced.
+    native: Table,
     error_meta: Table,
 }
 
@@ -235,6 +237,8 @@ impl Host {
             lua: lua.weak(),
             guard: shared.get("guard")?,
             shim: shared.get("shim")?,
+            shim_waiting: shared.get("shim_waiting")?,
+            native: shared.get("native")?,
             error_meta: shared.get("error_meta")?,
         };
         let _ = self.inside.set(inside);
@@ -378,14 +382,24 @@ impl Host {
         self.inside().shim.call(function)
     }
 
+    /// Makes a function that waits; where nothing can wait, it says so. mlua takes what it yields by
+    /// from the globals, which belong to the script.
+    pub(super) fn make_waiting(
+        &self,
+        lua: &Lua,
+        make: impl FnOnce(&Lua) -> mlua::Result<Function>,
+    ) -> mlua::Result<Function> {
+        let globals = lua.globals();
+        let before = globals.raw_get::<Value>("coroutine")?;
+        globals.raw_set("coroutine", &self.inside().native)?;
+        let made = make(lua);
+        globals.raw_set("coroutine", before)?;
+        self.inside().shim_waiting.call(made?)
+    }
+
     /// Returns the metatable that shows an error table as one line.
     pub(super) fn error_meta(&self) -> Table {
         self.inside().error_meta.clone()
-    }
-
-    /// Returns what calls a function and returns `false` with what was raised and where, or `true`.
-    pub(super) fn guard(&self) -> Function {
-        self.inside().guard.clone()
     }
 
     /// Gives an error table the metatable that shows it as one line.
@@ -393,62 +407,14 @@ impl Host {
         let _ = table.set_metatable(Some(self.inside().error_meta.clone()));
     }
 
-    /// Runs a Lua function under the CPU limit and returns what it returned.
-    pub(super) async fn run(
-        self: &Rc<Self>,
-        origin: Origin,
-        function: Function,
-        args: impl IntoLuaMulti,
-    ) -> Result<MultiValue, Problem> {
-        let budget = self.budget().clone();
-        let unusable = |error: &mlua::Error| Problem::new(plain(error));
-        let inside = self.inside();
-        let lua = inside
-            .lua
-            .try_upgrade()
-            .ok_or_else(|| unusable(&mlua::Error::runtime("the script has ended")))?;
-        let mut values = args.into_lua_multi(&lua).map_err(|error| unusable(&error))?;
-        values.push_front(Value::Function(function));
-        let call = inside.guard.call_async::<MultiValue>(values);
-        let (result, was_killed) = Life::act(self, origin, budget.spend(call)).await;
-        let killed_at = budget.take_traceback();
-        let failed = |message: String, trace: String| {
-            // Where memory ran out there was none left to say so, nor to begin anything new.
-            let is_short = message.starts_with("not enough memory") || message == NO_ROOM;
-            let message = match (is_short, was_killed) {
-                (true, true) => budget.message(),
-                (true, false) => self.make_room(&lua),
-                (false, _) => message,
-            };
-            let trace = if was_killed { killed_at.clone().unwrap_or(trace) } else { trace };
-            let killed = was_killed || is_short || message.contains("stack overflow");
-            let message = self.mask.apply(message);
-            let trace = self.mask.apply(trim_trace(&trace));
-            Err(Problem { message, trace, killed })
-        };
-        match result {
-            Ok(mut values) => match values.pop_front() {
-                Some(Value::Boolean(true)) => Ok(values),
-                _ => match values.pop_front() {
-                    Some(Value::Table(error)) => {
-                        let trace: String = error.get("trace").unwrap_or_default();
-                        let value = error.get::<Value>("value").unwrap_or(Value::Nil);
-                        failed(describe(value, error.get("shown").unwrap_or_default()), trace)
-                    }
-                    // An error while the error was being described, as when memory is out.
-                    other => failed(describe(other.unwrap_or(Value::Nil), None), String::new()),
-                },
-            },
-            Err(error) => failed(plain(&error), String::new()),
-        }
+    /// Returns the VM, unless it is gone.
+    pub(super) fn lua(&self) -> Option<Lua> {
+        self.inside().lua.try_upgrade()
     }
 
-    /// Frees what the activity that failed has left behind, and says what the limit is.
-    fn make_room(&self, lua: &Lua) -> String {
-        // An error here means that there was nothing to collect with; the next activity tries again.
-        let _ = lua.gc_collect();
-        let limit = self.limits.memory / (1024 * 1024);
-        format!("not enough memory: the script may have {limit} MiB (limits.memory)")
+    /// Returns the prelude's function that runs others and keeps what an error was.
+    pub(super) fn guard(&self) -> &Function {
+        &self.inside().guard
     }
 
     /// Logs and counts what went wrong in a handler.
@@ -492,55 +458,4 @@ impl Drop for TaskPlace {
     fn drop(&mut self) {
         self.0.tasks.set(self.0.tasks.get() - 1);
     }
-}
-
-/// What Luau says when the error handler itself fails.
-const NO_ROOM: &str = "error in error handling";
-
-/// Returns an error value as one line or a few. `shown` is a table's text, made while the script's
-/// limits held; nothing of the script runs here.
-fn describe(value: Value, shown: Option<String>) -> String {
-    match value {
-        Value::String(text) => text.to_string_lossy(),
-        Value::Error(error) => plain(&error),
-        Value::Table(table) => match shown {
-            Some(shown) if !shown.starts_with("table: ") => shown,
-            Some(_) | None => fields(&table),
-        },
-        Value::Integer(_) | Value::Number(_) | Value::Boolean(_) => {
-            value.to_string().unwrap_or_default()
-        }
-        Value::Nil => "an error without a value".into(),
-        other => format!("an error that is a {}", other.type_name()),
-    }
-}
-
-/// Shows a table that was raised as an error by its plain fields.
-pub(super) fn fields(table: &Table) -> String {
-    let mut shown: Vec<String> = table
-        .pairs::<String, Value>()
-        .filter_map(|pair| pair.ok())
-        .filter_map(|(name, value)| match value {
-            Value::String(text) => Some(format!("{name} = {:?}", text.to_string_lossy())),
-            Value::Integer(_) | Value::Number(_) | Value::Boolean(_) => {
-                Some(format!("{name} = {}", value.to_string().ok()?))
-            }
-            _ => None,
-        })
-        .collect();
-    shown.sort();
-    format!("{{ {} }}", shown.join(", "))
-}
-
-/// Takes the host's own frames out of a traceback.
-fn trim_trace(trace: &str) -> String {
-    let is_own = |line: &&str| {
-        let line = line.trim();
-        line.is_empty()
-            || line.starts_with("puad:")
-            || line.starts_with("[C]")
-            || line == "stack traceback:"
-            || line.starts_with("[string \"__mlua")
-    };
-    trace.lines().filter(|line| !is_own(line)).map(str::trim).collect::<Vec<_>>().join("\n")
 }

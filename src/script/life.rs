@@ -10,7 +10,7 @@ use std::{
     future::Future,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use mlua::{Function, Lua};
@@ -30,8 +30,11 @@ pub(super) struct Life {
     declared: RefCell<Vec<Declared>>,
     /// Ends the waits that are under way.
     pub(super) ending: Rc<Notify>,
-    /// Activities that have not ended.
-    activities: Cell<usize>,
+    /// Activities that have not ended, and how to have each looked at again.
+    activities: RefCell<BTreeMap<u64, Option<Waker>>>,
+    /// The activity that runs now; the latest one's number.
+    activity: Cell<u64>,
+    latest: Cell<u64>,
     pub(super) on_ready: RefCell<Vec<Function>>,
     pub(super) on_stop: RefCell<Vec<Function>>,
     /// `script.state` as the older version had it when this one began.
@@ -106,7 +109,24 @@ impl Life {
 
     /// Returns whether an activity is under way.
     pub(super) fn is_busy(&self) -> bool {
-        self.activities.get() > 0
+        !self.activities.borrow().is_empty()
+    }
+
+    /// Returns the number of the activity that runs now.
+    pub(super) fn activity(&self) -> u64 {
+        self.activity.get()
+    }
+
+    /// Returns whether the activity of this number has not ended.
+    pub(super) fn is_active(&self, number: u64) -> bool {
+        self.activities.borrow().contains_key(&number)
+    }
+
+    /// Has every activity looked at again: what one of them waits for may be gone.
+    pub(super) fn nudge(&self) {
+        for waker in self.activities.borrow().values().flatten() {
+            waker.wake_by_ref();
+        }
     }
 
     /// Ends the waits that are under way; nothing begins any more.
@@ -119,8 +139,10 @@ impl Life {
     /// Marks every poll of a future as one of this kind.
     pub(super) fn act<F: Future>(host: &Rc<Host>, origin: Origin, future: F) -> Acting<F> {
         let life = &host.life;
-        life.activities.set(life.activities.get() + 1);
-        Acting { host: host.clone(), origin, future: Box::pin(future) }
+        let number = life.latest.get() + 1;
+        life.latest.set(number);
+        life.activities.borrow_mut().insert(number, None);
+        Acting { host: host.clone(), origin, number, future: Box::pin(future) }
     }
 }
 
@@ -159,6 +181,7 @@ impl Host {
 pub(super) struct Acting<F> {
     host: Rc<Host>,
     origin: Origin,
+    number: u64,
     future: Pin<Box<F>>,
 }
 
@@ -166,16 +189,24 @@ impl<F: Future> Future for Acting<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let before = self.host.life.origin.replace(self.origin);
+        let host = self.host.clone();
+        let (before, outer) =
+            (host.life.origin.replace(self.origin), host.life.activity.replace(self.number));
         let polled = self.future.as_mut().poll(cx);
-        self.host.life.origin.set(before);
+        host.life.origin.set(before);
+        host.life.activity.set(outer);
+        if polled.is_pending()
+            && let Some(waker) = host.life.activities.borrow_mut().get_mut(&self.number)
+            && waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker()))
+        {
+            *waker = Some(cx.waker().clone());
+        }
         polled
     }
 }
 
 impl<F> Drop for Acting<F> {
     fn drop(&mut self) {
-        let life = &self.host.life;
-        life.activities.set(life.activities.get() - 1);
+        self.host.life.activities.borrow_mut().remove(&self.number);
     }
 }

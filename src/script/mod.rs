@@ -5,6 +5,7 @@
 //! lives on over its versions: [`keeper`] replaces one by the next, [`thread`]
 //! is what one version does.
 
+mod activity;
 mod api;
 mod budget;
 mod clock;

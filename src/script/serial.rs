@@ -116,6 +116,7 @@ impl<T: Letter> Serial<T> {
     }
 
     async fn run(&self, host: &Rc<Host>, lua: &Lua, letter: &T) -> Result<(), Problem> {
+        host.budget().tidy(lua);
         let table =
             letter.table(lua, host).map_err(|error| Problem::new(super::vm::plain(&error)))?;
         let run = host.run(self.origin, self.function.clone(), table);

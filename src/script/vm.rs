@@ -6,7 +6,7 @@ use std::{path::Path, rc::Rc};
 
 use mlua::{Function, Lua, LuaOptions, LuaString, StdLib, Table};
 
-use super::{api, budget::Budget, generation::hash_of, host::Host};
+use super::{activity, api, budget::Budget, generation::hash_of, host::Host};
 
 /// A VM that is ready to run its script.
 pub(super) struct Vm {
@@ -26,7 +26,7 @@ pub(super) fn build_with(
 ) -> mlua::Result<Vm> {
     let lua = Lua::new_with(StdLib::ALL_SAFE, LuaOptions::default())?;
     let limits = &host.limits;
-    let budget = Budget::install(&lua, limits.cpu);
+    let budget = Budget::install(&lua, limits.cpu, limits.memory);
     let shared = lua.create_table()?;
     shared.set("pending", Lua::poll_pending())?;
     let finder = host.clone();
@@ -35,7 +35,11 @@ pub(super) fn build_with(
         lua.create_function(move |lua, name: String| find_module(lua, &finder, &name))?,
     )?;
     shared.set("find", lua.create_function(find_plain)?)?;
-    lua.load(include_str!("prelude.luau")).set_name("=puad").call::<()>(&shared)?;
+    activity::share(&lua, host, &shared)?;
+    lua.load(include_str!("prelude.luau"))
+        .set_name("=puad")
+        .set_compiler(mlua::chunk::Compiler::new().set_debug_level(0))
+        .call::<()>(&shared)?;
     let globals = lua.globals();
     globals.set("require", shared.get::<Function>("require")?)?;
     // Code from text, foreign environments and the file system are not for scripts.

@@ -26,7 +26,7 @@ use super::{
         testing::Outside,
     },
     Fault, bind_async,
-    options::{Options, shown},
+    options::{ENTRY, Options, shown},
     outside::{Trouble, most_bytes, timeout, unless_rehearsal},
     test::faked::{self, Faked},
 };
@@ -142,7 +142,7 @@ fn read(lua: &Lua, host: &Host, args: &MultiValue) -> Result<Order, Fault> {
         &Value::Table(named),
         &["stdin", "env", "cwd", "timeout", "max_output"],
     )?;
-    let mut words = (1..=count).map(|at| word(at, &call.raw_get(at)?));
+    let mut words = (1..=count).map(|at| word(&options, at, &call.raw_get(at)?));
     let program = words.next().unwrap_or_else(|| {
         Err(Fault::misuse(format!(
             "{CALL}: a program comes first, as in {CALL}{{ \"df\", \"-k\" }}"
@@ -177,9 +177,12 @@ fn read(lua: &Lua, host: &Host, args: &MultiValue) -> Result<Order, Fault> {
 }
 
 /// Reads one word of the command line.
-fn word(at: usize, value: &Value) -> Result<Vec<u8>, Fault> {
+fn word(options: &Options, at: usize, value: &Value) -> Result<Vec<u8>, Fault> {
     let word = match value {
-        Value::String(text) => text.as_bytes().to_vec(),
+        Value::String(text) => {
+            options.weigh(&format!("[{at}]"), ENTRY + text.as_bytes().len())?;
+            text.as_bytes().to_vec()
+        }
         Value::Integer(_) | Value::Number(_) => value.to_string()?.into_bytes(),
         other => {
             return Err(Fault::misuse(format!("{CALL}: [{at}]: {} is not a text", shown(other))));
@@ -212,6 +215,11 @@ fn environment(options: &Options) -> Result<Vec<(OsString, OsString)>, Fault> {
             return Err(options.refuse("env", format_args!("{} is not a name", shown(&name))));
         };
         let text = text.as_bytes();
+        let length = match &value {
+            Value::String(value) => value.as_bytes().len(),
+            _ => 0,
+        };
+        options.weigh("env", ENTRY + text.len() + length)?;
         if text.is_empty() || text.contains(&b'=') || text.contains(&0) {
             return Err(options.refuse("env", format_args!("{} is not a name", shown(&name))));
         }

@@ -5,7 +5,10 @@ use std::{fmt::Write as _, rc::Rc};
 use mlua::{Function, Lua, MultiValue, Table, Value};
 
 use super::{
-    super::host::{Host, fields},
+    super::{
+        activity::{cut, fields},
+        host::Host,
+    },
     Fault, bind,
     options::shown,
 };
@@ -46,8 +49,15 @@ pub(super) fn table(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
 pub(super) fn print(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Function> {
     let script = host.clone();
     bind(lua, host, move |lua, args: MultiValue| {
-        let texts: Vec<String> = args.iter().map(text).collect();
-        say(lua, &script, tracing::Level::INFO, &texts.join("\t"));
+        let mut line = String::new();
+        for (at, value) in args.iter().enumerate().take_while(|(at, _)| *at < MOST) {
+            line.push_str(if at == 0 { "" } else { "\t" });
+            line.push_str(&text(value));
+            if line.len() > LONGEST_TEXT {
+                break;
+            }
+        }
+        say(lua, &script, tracing::Level::INFO, &line);
         Ok(())
     })
 }
@@ -83,6 +93,7 @@ fn calling_line(lua: &Lua) -> Option<usize> {
 fn text(value: &Value) -> String {
     match value {
         Value::Nil => "nil".into(),
+        Value::String(text) => cut(text, LONGEST_TEXT),
         other => other.to_string().unwrap_or_else(|_| format!("a {}", other.type_name())),
     }
 }
@@ -90,7 +101,7 @@ fn text(value: &Value) -> String {
 /// Shows fields as ` name=value`, sorted by name; texts with blanks are quoted.
 fn fields_of(given: &Table) -> mlua::Result<String> {
     let mut rows = Vec::new();
-    for pair in given.pairs::<Value, Value>() {
+    for pair in given.pairs::<Value, Value>().take(MOST) {
         let (name, value) = pair?;
         let shown = match (&value, text(&value)) {
             (Value::Table(table), shown) if shown.starts_with("table: ") => fields(table),
@@ -106,5 +117,9 @@ fn fields_of(given: &Table) -> mlua::Result<String> {
     }))
 }
 
+/// Fields and values of one line.
+const MOST: usize = 64;
+/// Bytes of one value.
+const LONGEST_TEXT: usize = 8 * 1024;
 /// Characters of one line that go into the log.
 const LONGEST: usize = 2000;

@@ -124,7 +124,7 @@ fn bind_async<R: IntoLuaMulti, F: Future<Output = Result<R, Fault>> + 'static>(
 ) -> mlua::Result<Function> {
     let ending = host.life.ending.clone();
     let error_meta = host.error_meta();
-    host.shim(lua.create_async_function(move |lua: Lua, args| {
+    let function = move |lua: Lua, args| {
         let call = function(lua.clone(), args);
         let (ending, error_meta) = (ending.clone(), error_meta.clone());
         async move {
@@ -143,7 +143,8 @@ fn bind_async<R: IntoLuaMulti, F: Future<Output = Result<R, Fault>> + 'static>(
                 }
             }
         }
-    })?)
+    };
+    host.make_waiting(lua, |lua| lua.create_async_function(function))
 }
 
 /// Puts what the shim looks at in front: nothing, or the message to raise.

@@ -2,7 +2,7 @@
 //!
 //! Every refusal names the call, the field, the value and what would be right.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{cell::Cell, collections::BTreeMap, rc::Rc, time::Duration};
 
 use mlua::{AnyUserData, Function, MultiValue, Table, Value};
 
@@ -15,16 +15,25 @@ pub(super) struct Options {
     /// Where in the call's table this one stands: nothing, or `tuples[2].`.
     path: String,
     table: Option<Table>,
+    /// Bytes the call's texts may still take: the host copies them out of the script's heap, where
+    /// one text may stand in a thousand places.
+    left: Rc<Cell<usize>>,
 }
 
 impl Options {
     /// Takes a call's table; nil stands for an empty one.
     pub(super) fn new(call: &'static str, value: &Value, known: &[&str]) -> Result<Self, Fault> {
-        Self::at(call, String::new(), value, known)
+        Self::at(call, String::new(), value, known, Rc::new(Cell::new(MOST_BYTES)))
     }
 
     /// Takes a table inside the call's table.
-    fn at(call: &'static str, path: String, value: &Value, known: &[&str]) -> Result<Self, Fault> {
+    fn at(
+        call: &'static str,
+        path: String,
+        value: &Value,
+        known: &[&str],
+        left: Rc<Cell<usize>>,
+    ) -> Result<Self, Fault> {
         let place = if path.is_empty() { call.to_owned() } else { format!("{call}: {path}") };
         let table = match value {
             Value::Table(table) => Some(table.clone()),
@@ -54,14 +63,31 @@ impl Options {
             }
         }
         let path = if path.is_empty() { path } else { format!("{path}.") };
-        Ok(Self { call, path, table })
+        Ok(Self { call, path, table, left })
+    }
+
+    /// Counts bytes that are copied out of the script's heap for this call.
+    pub(super) fn weigh(&self, name: &str, bytes: usize) -> Result<(), Fault> {
+        match self.left.get().checked_sub(bytes) {
+            Some(left) => {
+                self.left.set(left);
+                Ok(())
+            }
+            None => Err(self.refuse(
+                name,
+                format_args!("the call holds more than the {} MiB it may", MOST_BYTES >> 20),
+            )),
+        }
     }
 
     /// Returns a table option, to be read by the same rules.
     pub(super) fn inner(&self, name: &str, known: &[&str]) -> Result<Option<Self>, Fault> {
         match self.value(name)? {
             Value::Nil => Ok(None),
-            value => Self::at(self.call, format!("{}{name}", self.path), &value, known).map(Some),
+            value => {
+                let path = format!("{}{name}", self.path);
+                Self::at(self.call, path, &value, known, self.left.clone()).map(Some)
+            }
         }
     }
 
@@ -78,7 +104,9 @@ impl Options {
         list.sequence_values::<Value>()
             .enumerate()
             .map(|(at, value)| {
-                Self::at(self.call, format!("{}{name}[{}]", self.path, at + 1), &value?, known)
+                self.weigh(name, ENTRY)?;
+                let path = format!("{}{name}[{}]", self.path, at + 1);
+                Self::at(self.call, path, &value?, known, self.left.clone())
             })
             .collect()
     }
@@ -93,7 +121,10 @@ impl Options {
         };
         list.sequence_values::<Value>()
             .map(|value| match value? {
-                Value::String(text) => Ok(text.to_string_lossy()),
+                Value::String(text) => {
+                    self.weigh(name, ENTRY + text.as_bytes().len())?;
+                    Ok(text.to_string_lossy())
+                }
                 other => Err(self.expected(name, &other, "a text")),
             })
             .collect()
@@ -126,7 +157,7 @@ impl Options {
             .into_iter()
             .map(|(key, value)| {
                 let path = format!("{}{name}.{key}", self.path);
-                Ok((key, Self::at(self.call, path, &value, known)?))
+                Ok((key, Self::at(self.call, path, &value, known, self.left.clone())?))
             })
             .collect()
     }
@@ -137,7 +168,10 @@ impl Options {
         entries
             .into_iter()
             .map(|(key, value)| match value {
-                Value::String(text) => Ok((key, text.to_string_lossy())),
+                Value::String(text) => {
+                    self.weigh(name, text.as_bytes().len())?;
+                    Ok((key, text.to_string_lossy()))
+                }
                 other => Err(self.expected(&format!("{name}.{key}"), &other, "a text")),
             })
             .collect()
@@ -152,7 +186,10 @@ impl Options {
         table
             .pairs::<Value, Value>()
             .map(|pair| match pair? {
-                (Value::String(key), value) => Ok((key.to_string_lossy(), value)),
+                (Value::String(key), value) => {
+                    self.weigh(name, ENTRY + key.as_bytes().len())?;
+                    Ok((key.to_string_lossy(), value))
+                }
                 (other, _) => Err(self.expected(name, &other, "a name")),
             })
             .collect()
@@ -179,11 +216,25 @@ impl Options {
     pub(super) fn text(&self, name: &str) -> Result<Option<String>, Fault> {
         match self.value(name)? {
             Value::Nil => Ok(None),
-            Value::String(text) => match text.to_str() {
-                Ok(text) => Ok(Some(text.to_owned())),
-                Err(_) => Err(self.refuse(name, "the text is not UTF-8")),
-            },
+            Value::String(text) => {
+                self.weigh(name, text.as_bytes().len())?;
+                match text.to_str() {
+                    Ok(text) => Ok(Some(text.to_owned())),
+                    Err(_) => Err(self.refuse(name, "the text is not UTF-8")),
+                }
+            }
             other => Err(self.expected(name, &other, "a text")),
+        }
+    }
+
+    /// Returns a text option that names something, and is no longer than a name.
+    pub(super) fn name(&self, name: &str) -> Result<Option<String>, Fault> {
+        match self.text(name)? {
+            Some(text) if text.len() > LONGEST_NAME => Err(self.refuse(
+                name,
+                format_args!("a name of {} bytes is longer than {LONGEST_NAME}", text.len()),
+            )),
+            text => Ok(text),
         }
     }
 
@@ -310,3 +361,10 @@ pub(super) fn unknown(call: &str, what: &str, name: &str, known: &[&str]) -> Str
         None => format!("{call}: unknown {what} '{name}' (there are: {})", known.join(", ")),
     }
 }
+
+/// Bytes that the texts of one call may take.
+const MOST_BYTES: usize = 16 * 1024 * 1024;
+/// What an entry of a list takes beside its texts.
+pub(super) const ENTRY: usize = 256;
+/// Bytes of a name.
+const LONGEST_NAME: usize = 256;

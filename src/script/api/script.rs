@@ -1,7 +1,7 @@
 //! `script`: a script about itself: its name and version, what it carries over a reload, and what it
 //! does when a version begins to count or ends.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use mlua::{Function, Lua, Table, Value};
 use tokio::task::spawn_local;
@@ -29,8 +29,7 @@ pub(super) fn table(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
         "on_ready",
         bind(lua, host, move |_, args| {
             let handler = function("script.on_ready", args.front())?;
-            owner.life.on_ready.borrow_mut().push(handler);
-            Ok(())
+            enter("script.on_ready", &owner.life.on_ready, handler)
         })?,
     )?;
     let owner = host.clone();
@@ -38,11 +37,19 @@ pub(super) fn table(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
         "on_stop",
         bind(lua, host, move |_, args| {
             let handler = function("script.on_stop", args.front())?;
-            owner.life.on_stop.borrow_mut().push(handler);
-            Ok(())
+            enter("script.on_stop", &owner.life.on_stop, handler)
         })?,
     )?;
     Ok(table)
+}
+
+/// Adds a handler; more than a few are a mistake, such as a loop or a timer that adds them.
+fn enter(call: &str, handlers: &RefCell<Vec<Function>>, handler: Function) -> Result<(), Fault> {
+    if handlers.borrow().len() >= MOST_HANDLERS {
+        return Err(Fault::misuse(format!("{call}: there are {MOST_HANDLERS} handlers already")));
+    }
+    handlers.borrow_mut().push(handler);
+    Ok(())
 }
 
 fn function(call: &str, value: Option<&Value>) -> Result<Function, Fault> {
@@ -143,4 +150,6 @@ fn set(host: &Host, lua: &Lua, state: &Table, name: &Key, value: Option<&Plain>)
     }
 }
 
+/// Handlers of one kind that a script may have.
+const MOST_HANDLERS: usize = 1000;
 const STATE: &str = "puad script.state";

@@ -6,7 +6,7 @@ use mlua::{Function, Lua, MetaMethod, MultiValue, Table, UserData, UserDataMetho
 use tokio::task::{AbortHandle, JoinHandle, spawn_local};
 
 use super::{
-    super::{Problem, host::Host, life::Origin},
+    super::{activity::Raised, host::Host, life::Origin},
     Fault, bind, bind_async, failed_with,
     options::{duration, shown},
 };
@@ -23,11 +23,17 @@ pub(super) fn table(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
                 return Ok(too_many(lua, &spawner, "task.spawn")?);
             };
             let host = spawner.clone();
+            let burst = host.budget().burst();
             let task = spawn_local(async move {
-                if let Err(problem) = host.run(Origin::Event, function, args).await {
-                    host.report("task", &problem);
+                let _place = place;
+                // One of those it was begun with has been stopped, and said so.
+                if burst.is_stopped() {
+                    return;
                 }
-                drop(place);
+                let run = host.run_within(Some(burst), Origin::Event, function, args);
+                if let Err(raised) = run.await {
+                    host.report("task", &raised.problem);
+                }
             });
             let task = lua.create_userdata(Task(task.abort_handle()))?;
             Ok((Value::UserData(task), Value::Nil))
@@ -83,9 +89,9 @@ async fn all(lua: Lua, host: Rc<Host>, args: MultiValue) -> Result<(Value, Value
         let Some(place) = host.begin_task() else {
             return Ok(too_many(&lua, &host, "task.all")?);
         };
-        let (host, origin) = (host.clone(), host.life.origin());
+        let (host, origin, burst) = (host.clone(), host.life.origin(), Some(host.budget().burst()));
         running.0.push(spawn_local(async move {
-            let result = host.run(origin, host.guard(), function).await;
+            let result = host.run_within(burst, origin, function, ()).await;
             drop(place);
             result
         }));
@@ -95,16 +101,18 @@ async fn all(lua: Lua, host: Rc<Host>, args: MultiValue) -> Result<(Value, Value
     for at in 0..running.0.len() {
         match (&mut running.0[at]).await {
             Ok(Ok(mut values)) => {
-                let ended_well = matches!(values.pop_front(), Some(Value::Boolean(true)));
-                let value = values.pop_front().unwrap_or(Value::Nil);
-                if !ended_well {
-                    return Err(raised(value));
-                }
-                results.raw_set(at + 1, value)?;
+                results.raw_set(at + 1, values.pop_front().unwrap_or(Value::Nil))?;
             }
-            // Not by the script: a limit.
-            Ok(Err(problem)) => {
-                let value = Value::String(lua.create_string(problem.message)?);
+            Ok(Err(raised)) => {
+                let Raised { problem, value } = *raised;
+                if problem.killed {
+                    // Counted here, whatever becomes of the error.
+                    host.report("task.all", &problem);
+                }
+                let value = match value {
+                    Some(value) => value,
+                    None => Value::String(lua.create_string(&problem.message)?),
+                };
                 return Err(Fault::Raised { value, trace: problem.trace });
             }
             Err(_) => return Err(mlua::Error::runtime("task.all: a task was cancelled").into()),
@@ -113,25 +121,13 @@ async fn all(lua: Lua, host: Rc<Host>, args: MultiValue) -> Result<(Value, Value
     Ok((Value::Table(results), Value::Nil))
 }
 
-/// Passes on what a guarded function raised.
-fn raised(value: Value) -> Fault {
-    match value {
-        Value::Table(error) => Fault::Raised {
-            value: error.get("value").unwrap_or(Value::Nil),
-            trace: error.get("trace").unwrap_or_default(),
-        },
-        // Raised while the error was being described, as when memory is out.
-        value => Fault::Raised { value, trace: String::new() },
-    }
-}
-
 fn too_many(lua: &Lua, host: &Host, op: &str) -> mlua::Result<(Value, Value)> {
     let message = format!("there are {} tasks already (limits.tasks)", host.limits.tasks);
     failed_with(lua, host, op, "limit", message)
 }
 
 /// Activities that end with whoever waits for them.
-struct Running(Vec<JoinHandle<Result<MultiValue, Problem>>>);
+struct Running(Vec<JoinHandle<Result<MultiValue, Box<Raised>>>>);
 
 impl Drop for Running {
     fn drop(&mut self) {

@@ -1,6 +1,6 @@
 //! Tables of presence and of message waiting.
 
-use mlua::{Table, Value};
+use mlua::{LuaString, Table, Value};
 
 use super::{
     super::{
@@ -140,10 +140,17 @@ fn headers(options: &Options) -> Result<Vec<Vec<(String, String)>>, Fault> {
     for message in list.sequence_values::<Table>() {
         let message =
             message.map_err(|_| options.refuse("headers", "a list of tables is expected"))?;
-        let mut rows = message
-            .pairs::<String, String>()
-            .collect::<mlua::Result<Vec<_>>>()
-            .map_err(|_| options.refuse("headers", "names and values are texts"))?;
+        let mut rows = Vec::new();
+        for pair in message.pairs::<LuaString, LuaString>() {
+            let (name, value) =
+                pair.map_err(|_| options.refuse("headers", "names and values are texts"))?;
+            options.weigh("headers", name.as_bytes().len() + value.as_bytes().len())?;
+            let text = |text: LuaString| match text.to_str() {
+                Ok(text) => Ok(text.to_owned()),
+                Err(_) => Err(options.refuse("headers", "the text is not UTF-8")),
+            };
+            rows.push((text(name)?, text(value)?));
+        }
         // A table has no order of its own.
         rows.sort();
         messages.push(rows);

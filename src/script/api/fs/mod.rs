@@ -52,6 +52,11 @@ fn path(host: &Host, call: &str, value: &Value) -> Result<PathBuf, Fault> {
 
 /// Reads a path that may hold wildcards.
 fn patterns(host: &Host, call: &str, text: &LuaString) -> Result<Vec<Pattern>, Fault> {
+    let length = text.as_bytes().len();
+    if length > LONGEST_PATH {
+        let why = format!("{length} bytes are more than the {LONGEST_PATH} of a path");
+        return Err(Fault::misuse(format!("{call}: {why}")));
+    }
     let parsed = Pattern::parse(&folder(host), OsStr::from_bytes(&text.as_bytes()));
     let text = Value::String(text.clone());
     parsed.map_err(|why| Fault::misuse(format!("{call}: {}: {why}", shown(&text))))
@@ -61,3 +66,6 @@ fn patterns(host: &Host, call: &str, text: &LuaString) -> Result<Vec<Pattern>, F
 fn bytes(lua: &Lua, path: &Path) -> mlua::Result<LuaString> {
     lua.create_string(path.as_os_str().as_bytes())
 }
+
+/// Bytes of a path, as the system has it.
+const LONGEST_PATH: usize = 4096;

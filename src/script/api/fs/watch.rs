@@ -275,6 +275,12 @@ fn read_paths(host: &Host, call: &str, value: &Value) -> Result<Vec<Pattern>, Fa
     match value {
         Value::String(path) => patterns(host, call, path),
         Value::Table(list) => {
+            if list.raw_len() > MOST_PATHS {
+                return Err(Fault::misuse(format!(
+                    "{call}: {} paths are more than the {MOST_PATHS} of one watch; a pattern or recursive = true covers many",
+                    list.raw_len()
+                )));
+            }
             let mut all = Vec::new();
             for path in list.sequence_values::<Value>() {
                 match path? {
@@ -301,6 +307,8 @@ fn read_paths(host: &Host, call: &str, value: &Value) -> Result<Vec<Pattern>, Fa
 
 /// How long a path must be quiet when the script does not say.
 pub(in super::super) const SETTLE: Duration = Duration::from_millis(200);
+/// Paths and patterns of one watch.
+const MOST_PATHS: usize = 1024;
 const SHORTEST_POLL: Duration = Duration::from_millis(100);
 /// How long a call waits for its watch to stand.
 const LONGEST_BEGINNING: Duration = Duration::from_secs(5);

@@ -11,7 +11,7 @@ use reqwest::{
 use super::super::{
     super::{host::Host, hosts::host_of, plain::Rows},
     Fault, json,
-    options::{Options, shown},
+    options::{ENTRY, Options, shown},
     outside::{most_bytes, timeout},
     test::faked,
 };
@@ -228,7 +228,10 @@ fn pairs(options: &Options, option: &str) -> Result<Vec<(String, Vec<u8>)>, Faul
 
 fn bytes(options: &Options, field: &str, value: &Value) -> Result<Vec<u8>, Fault> {
     match value {
-        Value::String(text) => Ok(text.as_bytes().to_vec()),
+        Value::String(text) => {
+            options.weigh(field, ENTRY + text.as_bytes().len())?;
+            Ok(text.as_bytes().to_vec())
+        }
         Value::Integer(_) | Value::Number(_) | Value::Boolean(_) => {
             Ok(value.to_string()?.into_bytes())
         }

@@ -96,7 +96,7 @@ impl Call {
         if let Some(headers) = extra_headers(&options)? {
             publish.extra_headers = headers;
         }
-        if let Some(account) = options.text("account")? {
+        if let Some(account) = options.name("account")? {
             publish.account = Some(account);
         }
         let refreshes = &[("empty", RefreshWith::Empty), ("body", RefreshWith::Body)];
@@ -267,6 +267,12 @@ fn proxies(options: &Options) -> Result<Option<Vec<Uri>>, Fault> {
             Ok(Some(vec![uri(options, "outbound_proxy", &text.to_string_lossy())?]))
         }
         Value::Table(list) => {
+            if list.raw_len() > MOST_PROXIES {
+                return Err(options.refuse(
+                    "outbound_proxy",
+                    format_args!("{} are more than {MOST_PROXIES}", list.raw_len()),
+                ));
+            }
             let mut uris = Vec::new();
             for text in list.sequence_values::<Value>() {
                 match text? {
@@ -338,12 +344,16 @@ fn extra_headers(options: &Options) -> Result<Option<ExtraHeaders>, Fault> {
 
 fn header_value(options: &Options, name: &str, value: &Value) -> Result<String, Fault> {
     match value {
-        Value::String(text) => match text.to_str() {
-            Ok(text) => Ok(text.to_owned()),
-            Err(_) => {
-                Err(options.refuse("extra_headers", format_args!("{name}: the text is not UTF-8")))
+        Value::String(text) => {
+            options.weigh("extra_headers", name.len() + text.as_bytes().len())?;
+            match text.to_str() {
+                Ok(text) => Ok(text.to_owned()),
+                Err(_) => {
+                    Err(options
+                        .refuse("extra_headers", format_args!("{name}: the text is not UTF-8")))
+                }
             }
-        },
+        }
         Value::Integer(_) | Value::Number(_) => Ok(shown(value)),
         other => Err(options.refuse(
             "extra_headers",
@@ -352,6 +362,8 @@ fn header_value(options: &Options, name: &str, value: &Value) -> Result<String, 
     }
 }
 
+/// Proxies that one publication may name.
+const MOST_PROXIES: usize = 16;
 /// The first four name the publication and are fixed in a handle.
 const OPTIONS: &[&str] = &[
     "presentity_uri",

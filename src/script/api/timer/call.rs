@@ -162,7 +162,7 @@ impl Call<'_> {
             return Ok(Duration::ZERO);
         }
         // Those without a name go by what they are, so that several do not fall on one point.
-        let name = match options.text("name")? {
+        let name = match options.name("name")? {
             Some(name) => name,
             None => format!("\0{}", self.host.timers.borrow().len()),
         };
@@ -171,7 +171,7 @@ impl Call<'_> {
 
     /// Makes the timer, which is armed as soon as this version of the script counts.
     fn make(self, op: &str, options: &Options, function: Function, plan: Plan) -> Made {
-        let name = options.text("name")?;
+        let name = options.name("name")?;
         let queue = options.choice("overlap", &[("skip", 0), ("queue", QUEUE)])?.unwrap_or(0);
         let catch_up = usize::from(makes_up(options)?);
         let timeout = options.duration("timeout")?;
