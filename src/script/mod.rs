@@ -20,6 +20,7 @@ mod kv;
 mod life;
 mod machine;
 mod mask;
+mod modules;
 mod orphans;
 pub mod pattern;
 mod permissions;

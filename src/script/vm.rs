@@ -6,7 +6,7 @@ use std::{path::Path, rc::Rc};
 
 use mlua::{Function, Lua, LuaOptions, LuaString, StdLib, Table};
 
-use super::{activity, api, budget::Budget, generation::hash_of, host::Host};
+use super::{activity, api, budget::Budget, host::Host, modules};
 
 /// A VM that is ready to run its script.
 pub(super) struct Vm {
@@ -32,7 +32,9 @@ pub(super) fn build_with(
     let finder = host.clone();
     shared.set(
         "find_module",
-        lua.create_function(move |lua, name: String| find_module(lua, &finder, &name))?,
+        lua.create_function(move |lua, name: LuaString| {
+            modules::find(lua, &finder, &name.to_string_lossy())
+        })?,
     )?;
     shared.set("find", lua.create_function(find_plain)?)?;
     activity::share(&lua, host, &shared)?;
@@ -85,50 +87,6 @@ fn find_plain(
     };
     let found = text.get(from..).and_then(|rest| memchr::memmem::find(rest, &wanted));
     Ok((found.map(|at| from + at + 1), found.map(|at| from + at + wanted.len())))
-}
-
-fn find_module(
-    lua: &Lua,
-    host: &Host,
-    name: &str,
-) -> mlua::Result<(Option<Function>, Option<String>)> {
-    let is_plain = !name.is_empty()
-        && name.split(['.', '/']).all(|part| {
-            !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-')
-        });
-    if !is_plain {
-        return Ok((
-            None,
-            Some(format!(
-                "require: {name:?} is not the name of a module (letters, digits, _ and -)"
-            )),
-        ));
-    }
-    let relative = name.replace('.', "/");
-    let mut tried = Vec::new();
-    for folder in &host.module_dirs {
-        for extension in ["luau", "lua"] {
-            let path = folder.join(format!("{relative}.{extension}"));
-            match std::fs::read_to_string(&path) {
-                Ok(source) => {
-                    host.note_module(path.clone(), Some(hash_of(source.as_bytes())));
-                    let shown = shown_name(&path);
-                    return match compile(lua, &shown, &source, host.limits.source) {
-                        Ok(function) => Ok((Some(function), None)),
-                        Err(error) => Ok((None, Some(format!("require: {}", plain(&error))))),
-                    };
-                }
-                Err(_) => {
-                    tried.push(path.display().to_string());
-                    host.note_module(path, None);
-                }
-            }
-        }
-    }
-    Ok((
-        None,
-        Some(format!("require: there is no module {name:?}; looked for {}", tried.join(", "))),
-    ))
 }
 
 /// Returns the last two parts of a path: enough to know a file by, short enough for a line.

@@ -31,6 +31,7 @@ mod libs_system;
 mod limits;
 mod masking;
 mod message;
+mod modules;
 mod observe;
 mod oneshot;
 mod outside_exec;
