@@ -7,6 +7,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+mod crowd;
 mod isolation;
 mod reloads;
 #[path = "../it/support/mod.rs"]

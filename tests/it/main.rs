@@ -20,6 +20,7 @@ mod documents;
 mod examples;
 mod files;
 mod framing;
+mod hold;
 mod hostile;
 mod incoming;
 mod layering;
