@@ -51,7 +51,11 @@ pub(super) struct ResumeArgs {
 pub(super) fn run(args: &Args) -> Result<u8, Ended> {
     let name = args.name.as_deref();
     let answer = args.running.ask("reload", &params([("name", name.map(Value::from))]))?;
-    tell(&answer, args.json, &format!("reloaded {}", name.unwrap_or("the configuration; there is no script")))
+    tell(
+        &answer,
+        args.json,
+        &format!("reloaded {}", name.unwrap_or("the configuration; there is no script")),
+    )
 }
 
 /// Asks for a resumption and prints what came of it.

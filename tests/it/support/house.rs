@@ -22,6 +22,7 @@ pub struct House {
     pub scripts: Option<Scripts>,
     running: Option<Running>,
     allow: Permissions,
+    limits: Limits,
 }
 
 impl House {
@@ -32,22 +33,27 @@ impl House {
 
     /// Starts `test.lua` with this source, which may reach outside.
     pub fn allowing(allow: Permissions, source: &str) -> Self {
-        Self::build(Server::granting(), &[("test.lua", source)], allow)
+        Self::build(Server::granting(), &[("test.lua", source)], allow, Limits::default())
+    }
+
+    /// Starts `test.lua` with this source and these limits.
+    pub fn limited(limits: Limits, source: &str) -> Self {
+        Self::build(Server::granting(), &[("test.lua", source)], Permissions::default(), limits)
     }
 
     /// Starts every file that does not lie in a folder below.
     pub fn with(server: Server, files: &[(&str, &str)]) -> Self {
-        Self::build(server, files, Permissions::default())
+        Self::build(server, files, Permissions::default(), Limits::default())
     }
 
-    fn build(server: Server, files: &[(&str, &str)], allow: Permissions) -> Self {
+    fn build(server: Server, files: &[(&str, &str)], allow: Permissions, limits: Limits) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let listen = vec![Listen::parse("udp:127.0.0.1:0").expect("valid")];
         let running = driver::start(Settings { sip: sip::Config::default(), listen });
         let running = running.ok();
-        let mut house = Self { server, folder, runtime, scripts: None, running, allow };
+        let mut house = Self { server, folder, runtime, scripts: None, running, allow, limits };
         for (name, text) in files {
             house.write(name, text);
         }
@@ -88,7 +94,7 @@ impl House {
             config_dir: self.folder.path().into(),
             lib_dirs: vec![self.path("lib")],
             allow: self.allow.clone(),
-            limits: Limits::default(),
+            limits: self.limits.clone(),
         }
     }
 
