@@ -397,6 +397,11 @@ impl Host {
         self.inside().shim_waiting.call(made?)
     }
 
+    /// Returns what [`shim`](Self::shim) wraps with.
+    pub(super) fn shim_function(&self) -> Function {
+        self.inside().shim.clone()
+    }
+
     /// Returns the metatable that shows an error table as one line.
     pub(super) fn error_meta(&self) -> Table {
         self.inside().error_meta.clone()

@@ -29,6 +29,7 @@ mod processes;
 mod schedule;
 mod serial;
 mod set;
+pub mod signatures;
 mod status;
 pub mod testing;
 mod thread;

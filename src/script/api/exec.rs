@@ -23,6 +23,7 @@ use super::{
         host::Host,
         plain::Rows,
         processes::{Finished, Order, PATH, RunError},
+        signatures,
         testing::Outside,
     },
     Fault, bind_async,
@@ -137,11 +138,7 @@ fn read(lua: &Lua, host: &Host, args: &MultiValue) -> Result<Order, Fault> {
             named.raw_set(key, value)?;
         }
     }
-    let options = Options::new(
-        CALL,
-        &Value::Table(named),
-        &["stdin", "env", "cwd", "timeout", "max_output"],
-    )?;
+    let options = Options::new(CALL, &Value::Table(named), &signatures::COMMAND)?;
     let mut words = (1..=count).map(|at| word(&options, at, &call.raw_get(at)?));
     let program = words.next().unwrap_or_else(|| {
         Err(Fault::misuse(format!(

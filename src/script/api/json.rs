@@ -20,6 +20,7 @@ use super::{
             DEEPEST, Key, MOST_BYTES, NAME, Plain, Rows, SCALAR, TABLE, Unfit, is_marked_array,
             mark_array,
         },
+        signatures,
     },
     Fault, bind, failed_at, failed_with,
     options::{Options, shown},
@@ -65,7 +66,8 @@ fn array(lua: &Lua, args: &MultiValue) -> Result<Table, Fault> {
 
 fn encode(lua: &Lua, host: &Host, args: &MultiValue) -> Result<(Value, Value), Fault> {
     let call = "json.encode";
-    let options = Options::new(call, args.get(1).unwrap_or(&Value::Nil), &["pretty"])?;
+    let options =
+        Options::new(call, args.get(1).unwrap_or(&Value::Nil), &signatures::JSON_OPTIONS)?;
     let pretty = options.flag("pretty")?.unwrap_or(false);
     let text = write(args.front().unwrap_or(&Value::Nil), pretty)
         .map_err(|why| Fault::misuse(format!("{call}: value: {why}")))?;

@@ -12,9 +12,10 @@ use super::{
         host::Host,
         kv::{Life, Refused, Shared, Space},
         plain::Plain,
+        signatures,
         vm::read_only,
     },
-    Fault, answer, bind, failed_with,
+    Fault, answer, bind, failed_with, held,
     options::{Options, shown},
     refuse_unknown,
 };
@@ -40,7 +41,7 @@ fn shared(lua: &Lua, host: &Rc<Host>, args: &MultiValue) -> Result<(Value, Value
     }
     let store = host.commons.kv.open(Space::Shared(name.as_str().into()));
     let library = format!("kv.shared({name:?})");
-    let table = functions(lua, host, &library, &store)?;
+    let table = held::checked(functions(lua, host, &library, &store)?, &signatures::KV)?;
     refuse_unknown(lua, host, &library, &table)?;
     Ok((Value::Table(read_only(table)), Value::Nil))
 }
@@ -247,7 +248,8 @@ fn key_of(call: &str, args: &MultiValue) -> Result<String, Fault> {
 
 /// How long a row shall stay.
 fn span(call: &'static str, args: &MultiValue, at: usize) -> Result<Option<Duration>, Fault> {
-    let options = Options::new(call, args.get(at).unwrap_or(&Value::Nil), &["ttl"])?;
+    let options =
+        Options::new(call, args.get(at).unwrap_or(&Value::Nil), &signatures::TTL_OPTIONS)?;
     let span = options.duration("ttl")?;
     if span.is_some_and(|span| span.is_zero()) {
         return Err(options.refuse("ttl", "must be longer than 0"));

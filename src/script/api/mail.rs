@@ -14,6 +14,7 @@ use super::{
         life::Origin,
         pattern::Pattern,
         serial::{Full, Letter, Serial},
+        signatures,
     },
     Fault, bind, bind_async, failed_io, failed_with, fs, imap,
     options::{Options, handler, shown},
@@ -119,7 +120,7 @@ async fn watch(
     let argument = |at: usize| args.get(at).cloned().unwrap_or(Value::Nil);
     let path = folder(call, &host, &args)?;
     let function = handler(call, &args)?;
-    let options = Options::new(call, &argument(2), &["settle", "initial", "poll"])?;
+    let options = Options::new(call, &argument(2), &signatures::MAILDIR_OPTIONS)?;
     let settle = options.duration("settle")?.unwrap_or(fs::SETTLE);
     let poll = options.duration("poll")?;
     let initial = options.flag("initial")?.unwrap_or(true);

@@ -8,7 +8,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
 use mlua::{Lua, MultiValue, Table, Value};
 
 use super::{
-    super::{host::Host, vm::read_only},
+    super::{host::Host, signatures, vm::read_only},
     Fault, bind, failed_with,
     options::{Options, shown},
     refuse_unknown,
@@ -54,9 +54,9 @@ fn define(
         }
     };
     check_name(&name).map_err(|why| Fault::misuse(format!("{call}: {name:?} {why}")))?;
-    let known: &[&str] = match kind {
-        Kind::Counter | Kind::Gauge => &["help"],
-        Kind::Histogram => &["help", "buckets"],
+    let known = match kind {
+        Kind::Counter | Kind::Gauge => &signatures::METRIC_OPTIONS,
+        Kind::Histogram => &signatures::HISTOGRAM_OPTIONS,
     };
     let options = Options::new(call, args.get(1).unwrap_or(&Value::Nil), known)?;
     let help = options.text("help")?.unwrap_or_default();
@@ -114,15 +114,15 @@ fn bounds(options: &Options) -> Result<Vec<f64>, Fault> {
 /// Makes what a script holds of a metric; the values belong to the host.
 fn handle(lua: &Lua, host: &Rc<Host>, name: &Arc<str>, kind: Kind) -> mlua::Result<Table> {
     let table = lua.create_table()?;
-    let methods: &[&'static str] = match kind {
-        Kind::Counter => &["inc"],
-        Kind::Gauge => &["set", "inc", "dec"],
-        Kind::Histogram => &["observe"],
+    let shape = match kind {
+        Kind::Counter => &signatures::COUNTER,
+        Kind::Gauge => &signatures::GAUGE,
+        Kind::Histogram => &signatures::HISTOGRAM,
     };
-    for method in methods {
+    for method in shape.names() {
         let (owner, name) = (host.clone(), name.clone());
         table.set(
-            *method,
+            method,
             bind(lua, host, move |lua, args| change(lua, &owner, &name, kind, method, &args))?,
         )?;
     }

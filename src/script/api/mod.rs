@@ -8,6 +8,7 @@ mod body;
 mod config;
 mod exec;
 mod fs;
+mod held;
 mod http;
 mod imap;
 mod json;
@@ -28,15 +29,16 @@ mod xml;
 
 use std::rc::Rc;
 
-use mlua::{Function, IntoLua, IntoLuaMulti, Lua, MultiValue, Table, Value};
+use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Value};
 
-use super::{host::Host, vm::read_only};
+use super::{host::Host, signatures, vm::read_only};
 use crate::command::{Failure, FailureKind};
 
 /// Puts every library into the globals of a VM.
 pub(super) fn install(lua: &Lua, host: &Rc<Host>) -> mlua::Result<()> {
     let globals = lua.globals();
-    for (name, table) in [
+    held::install(lua, &host.shim_function())?;
+    let libraries = [
         ("body", body::table(lua, host)?),
         ("pua", pua::table(lua, host)?),
         ("timer", timer::table(lua, host)?),
@@ -53,9 +55,19 @@ pub(super) fn install(lua: &Lua, host: &Rc<Host>) -> mlua::Result<()> {
         ("xml", xml::table(lua, host)?),
         ("kv", kv::table(lua, host)?),
         ("metrics", metrics::table(lua, host)?),
-    ] {
+    ];
+    debug_assert!(
+        signatures::LIBRARIES
+            .iter()
+            .all(|library| libraries.iter().any(|(name, _)| *name == library.name)),
+        "the table of signatures has a library that is not built"
+    );
+    for (name, table) in libraries {
+        let library = signatures::LIBRARIES.iter().find(|library| library.name == name);
+        let library = library.expect("every library is in the table of signatures");
+        held::check_library(library, &table)?;
         test::stand_in(lua, host, name, &table)?;
-        if name != "config" {
+        if !library.is_open {
             refuse_unknown(lua, host, name, &table)?;
         }
         globals.set(name, read_only(table))?;
@@ -230,9 +242,4 @@ fn error_table(lua: &Lua, host: &Host, op: &str, failure: &Failure) -> mlua::Res
     table.raw_set("cause", failure.cause.map(|cause| cause.as_str()))?;
     host.finish_error(&table);
     Ok(table)
-}
-
-/// A handle whose fields are computed and whose methods are shimmed functions of the VM.
-fn method(lua: &Lua, methods: &Table, name: &str) -> mlua::Result<Value> {
-    methods.raw_get::<Value>(name)?.into_lua(lua)
 }

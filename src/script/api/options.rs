@@ -1,12 +1,13 @@
 //! Reading what a call was given: one table of named options, checked against what is known.
 //!
-//! Every refusal names the call, the field, the value and what would be right.
+//! Which names there are is in the table of [`signatures`](super::super::signatures). Every refusal
+//! names the call, the field, the value and what would be right.
 
 use std::{cell::Cell, collections::BTreeMap, rc::Rc, time::Duration};
 
-use mlua::{AnyUserData, Function, MultiValue, Table, Value};
+use mlua::{Function, MultiValue, Table, Value};
 
-use super::Fault;
+use super::{super::signatures::Record, Fault};
 use crate::command::{SizeError, duration_of, parse_duration, parse_size};
 
 /// The options of one call.
@@ -18,11 +19,16 @@ pub(super) struct Options {
     /// Bytes the call's texts may still take: the host copies them out of the script's heap, where
     /// one text may stand in a thousand places.
     left: Rc<Cell<usize>>,
+    known: &'static Record,
 }
 
 impl Options {
     /// Takes a call's table; nil stands for an empty one.
-    pub(super) fn new(call: &'static str, value: &Value, known: &[&str]) -> Result<Self, Fault> {
+    pub(super) fn new(
+        call: &'static str,
+        value: &Value,
+        known: &'static Record,
+    ) -> Result<Self, Fault> {
         Self::at(call, String::new(), value, known, Rc::new(Cell::new(MOST_BYTES)))
     }
 
@@ -31,7 +37,7 @@ impl Options {
         call: &'static str,
         path: String,
         value: &Value,
-        known: &[&str],
+        known: &'static Record,
         left: Rc<Cell<usize>>,
     ) -> Result<Self, Fault> {
         let place = if path.is_empty() { call.to_owned() } else { format!("{call}: {path}") };
@@ -41,7 +47,7 @@ impl Options {
             other => {
                 return Err(Fault::misuse(format!(
                     "{place}: a table with {} is expected, not {}",
-                    known.join(", "),
+                    known.names().join(", "),
                     shown(other)
                 )));
             }
@@ -53,17 +59,17 @@ impl Options {
                 other => {
                     return Err(Fault::misuse(format!(
                         "{place}: options have names, such as {} = …; found one at {}",
-                        known.first().unwrap_or(&"name"),
+                        known.fields.first().map_or("name", |first| first.name),
                         shown(other)
                     )));
                 }
             };
-            if !known.contains(&name.as_str()) {
-                return Err(Fault::misuse(unknown(&place, "option", &name, known)));
+            if !known.has(&name) {
+                return Err(Fault::misuse(unknown(&place, "option", &name, &known.names())));
             }
         }
         let path = if path.is_empty() { path } else { format!("{path}.") };
-        Ok(Self { call, path, table, left })
+        Ok(Self { call, path, table, known, left })
     }
 
     /// Counts bytes that are copied out of the script's heap for this call.
@@ -81,7 +87,7 @@ impl Options {
     }
 
     /// Returns a table option, to be read by the same rules.
-    pub(super) fn inner(&self, name: &str, known: &[&str]) -> Result<Option<Self>, Fault> {
+    pub(super) fn inner(&self, name: &str, known: &'static Record) -> Result<Option<Self>, Fault> {
         match self.value(name)? {
             Value::Nil => Ok(None),
             value => {
@@ -92,7 +98,7 @@ impl Options {
     }
 
     /// Returns a list of tables, each to be read by the same rules.
-    pub(super) fn list(&self, name: &str, known: &[&str]) -> Result<Vec<Self>, Fault> {
+    pub(super) fn list(&self, name: &str, known: &'static Record) -> Result<Vec<Self>, Fault> {
         let list = match self.value(name)? {
             Value::Nil => return Ok(Vec::new()),
             Value::Table(list) => list,
@@ -151,7 +157,11 @@ impl Options {
     }
 
     /// Returns tables by names that the caller chose, each to be read by the same rules.
-    pub(super) fn named(&self, name: &str, known: &[&str]) -> Result<Vec<(String, Self)>, Fault> {
+    pub(super) fn named(
+        &self,
+        name: &str,
+        known: &'static Record,
+    ) -> Result<Vec<(String, Self)>, Fault> {
         let entries = self.entries(name)?;
         entries
             .into_iter()
@@ -197,6 +207,12 @@ impl Options {
 
     /// Returns the raw value of an option.
     pub(super) fn value(&self, name: &str) -> Result<Value, Fault> {
+        debug_assert!(
+            self.known.has(name),
+            "{}: {name} is not in the table of signatures ({})",
+            self.call,
+            self.known.name
+        );
         match &self.table {
             Some(table) => Ok(table.raw_get(name)?),
             None => Ok(Value::Nil),
@@ -307,20 +323,6 @@ pub(super) fn handler(call: &str, args: &MultiValue) -> Result<Function, Fault> 
             "{call}: second argument: {} is not a function",
             shown(other.unwrap_or(&Value::Nil))
         ))),
-    }
-}
-
-/// Returns the handle that a method was called on.
-pub(super) fn own<T: 'static>(
-    method: &str,
-    sample: &str,
-    args: &MultiValue,
-) -> Result<AnyUserData, Fault> {
-    match args.front() {
-        Some(Value::UserData(handle)) if handle.is::<T>() => Ok(handle.clone()),
-        _ => {
-            Err(Fault::misuse(format!("{method}: call it with a colon, as in {sample}:{method}()")))
-        }
     }
 }
 

@@ -2,18 +2,27 @@
 
 use std::{rc::Rc, time::Duration};
 
-use mlua::{Function, Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value};
+use mlua::{
+    Function, Lua, MetaMethod, MultiValue, Table, UserData, UserDataFields, UserDataMethods, Value,
+};
 use tokio::task::{AbortHandle, JoinHandle, spawn_local};
 
 use super::{
-    super::{activity::Raised, host::Host, life::Origin},
+    super::{
+        activity::Raised,
+        host::Host,
+        life::Origin,
+        signatures::{self, TASK},
+    },
     Fault, bind, bind_async, failed_with,
+    held::{self, Held, own},
     options::{duration, shown},
 };
 
 /// Builds the table.
 pub(super) fn table(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
     let table = lua.create_table()?;
+    let methods = methods(lua, host)?;
     let spawner = host.clone();
     table.set(
         "spawn",
@@ -35,7 +44,10 @@ pub(super) fn table(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
                     host.report("task", &raised.problem);
                 }
             });
-            let task = lua.create_userdata(Task(task.abort_handle()))?;
+            let task = lua.create_userdata(Task {
+                activity: task.abort_handle(),
+                methods: methods.clone(),
+            })?;
             Ok((Value::UserData(task), Value::Nil))
         })?,
     )?;
@@ -138,23 +150,48 @@ impl Drop for Running {
 }
 
 /// What `task.spawn` returns. Dropping it does not end the task.
-struct Task(AbortHandle);
+struct Task {
+    activity: AbortHandle,
+    methods: Table,
+}
 
 impl Task {
     /// Ends it at the point at which it waits, or will wait next; returns whether it had not ended.
     fn end(&self) -> bool {
-        let goes_on = !self.0.is_finished();
-        self.0.abort();
+        let goes_on = !self.activity.is_finished();
+        self.activity.abort();
         goes_on
     }
 }
 
+/// Methods of tasks.
+fn methods(lua: &Lua, host: &Host) -> mlua::Result<Table> {
+    let methods = lua.create_table()?;
+    for name in ["cancel", "close"] {
+        let bound = bind(lua, host, move |_, args| {
+            Ok(own::<Task>(name, "task", &args)?.borrow::<Task>()?.end())
+        })?;
+        methods.set(name, bound)?;
+    }
+    held::checked(methods, &TASK)
+}
+
+impl Held for Task {
+    const SHAPE: &'static signatures::Handle = &TASK;
+
+    fn methods(&self) -> Option<&Table> {
+        Some(&self.methods)
+    }
+}
+
 impl UserData for Task {
+    fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
+        held::names::<Self, F>(fields);
+    }
+
     fn add_methods<M: UserDataMethods<Self>>(add: &mut M) {
-        add.add_method("cancel", |_, this, ()| Ok(this.end()));
-        add.add_method("close", |_, this, ()| Ok(this.end()));
         add.add_meta_method(MetaMethod::ToString, |_, this, ()| {
-            Ok(if this.0.is_finished() { "task (ended)" } else { "task (running)" })
+            Ok(if this.activity.is_finished() { "task (ended)" } else { "task (running)" })
         });
     }
 }

@@ -7,7 +7,11 @@ use std::rc::Rc;
 use mlua::{Lua, MultiValue, Table, Value};
 use roxmltree::{Document, Node, ParsingOptions, TextPos};
 
-use super::{super::host::Host, Fault, bind, failed_at, failed_with, options::shown};
+use super::{
+    super::{host::Host, signatures},
+    Fault, bind, failed_at, failed_with, held,
+    options::shown,
+};
 use crate::body::{check_bounds, is_forbidden};
 
 /// Builds the table.
@@ -133,6 +137,7 @@ fn node_meta(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
             Ok(found)
         })?,
     )?;
+    let methods = held::checked(methods, &signatures::XML_NODE)?;
     methods.set_readonly(true);
     let meta = lua.create_table()?;
     meta.set("__index", methods)?;

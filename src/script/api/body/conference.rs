@@ -3,7 +3,7 @@
 use mlua::Value;
 
 use super::{
-    super::{Fault, options::Options},
+    super::{super::signatures, Fault, options::Options},
     each, number, timestamp,
 };
 use crate::body::{
@@ -12,11 +12,11 @@ use crate::body::{
 };
 
 pub(super) fn conference(value: &Value) -> Result<Conference, Fault> {
-    read(&Options::new("body.conference", value, KNOWN)?, 0)
+    read(&Options::new("body.conference", value, &signatures::CONFERENCE)?, 0)
 }
 
 fn read(options: &Options, depth: usize) -> Result<Conference, Fault> {
-    let sidebars = options.list("sidebars_by_val", KNOWN)?;
+    let sidebars = options.list("sidebars_by_val", &signatures::CONFERENCE)?;
     if depth >= DEEPEST && !sidebars.is_empty() {
         let why = format!("sidebars are nested more than {DEEPEST} deep");
         return Err(options.refuse("sidebars_by_val", why));
@@ -26,7 +26,7 @@ fn read(options: &Options, depth: usize) -> Result<Conference, Fault> {
         version: number(options, "version")?,
         state: options.text("state")?,
         description: description(options)?,
-        host: match options.inner("host", &["display", "web_page", "uris"])? {
+        host: match options.inner("host", &signatures::CONFERENCE_HOST)? {
             Some(host) => Some(Host {
                 display: host.text("display")?,
                 web_page: host.text("web_page")?,
@@ -34,9 +34,7 @@ fn read(options: &Options, depth: usize) -> Result<Conference, Fault> {
             }),
             None => None,
         },
-        conference_state: match options
-            .inner("conference_state", &["user_count", "active", "locked"])?
-        {
+        conference_state: match options.inner("conference_state", &signatures::CONFERENCE_STATE)? {
             Some(state) => Some(ConferenceState {
                 user_count: number(&state, "user_count")?,
                 active: state.flag("active")?,
@@ -44,7 +42,7 @@ fn read(options: &Options, depth: usize) -> Result<Conference, Fault> {
             }),
             None => None,
         },
-        users: each(options.list("users", USER)?, user)?,
+        users: each(options.list("users", &signatures::CONFERENCE_USER)?, user)?,
         users_state: options.text("users_state")?,
         sidebars_by_ref: links(options, "sidebars_by_ref")?,
         sidebars_by_val: each(sidebars, |sidebar| read(sidebar, depth + 1))?,
@@ -57,18 +55,9 @@ fn description(options: &Options) -> Result<Option<Description>, Fault> {
         let display = options.text("description")?;
         return Ok(Some(Description { display, ..Description::default() }));
     }
-    let known = &[
-        "display",
-        "subject",
-        "free_text",
-        "keywords",
-        "conf_uris",
-        "service_uris",
-        "maximum_user_count",
-        "available_media",
-    ];
-    let Some(description) = options.inner("description", known)? else { return Ok(None) };
-    let media = &["label", "type", "display", "status"];
+    let Some(description) = options.inner("description", &signatures::DESCRIPTION)? else {
+        return Ok(None);
+    };
     Ok(Some(Description {
         display: description.text("display")?,
         subject: description.text("subject")?,
@@ -77,19 +66,22 @@ fn description(options: &Options) -> Result<Option<Description>, Fault> {
         conf_uris: links(&description, "conf_uris")?,
         service_uris: links(&description, "service_uris")?,
         maximum_user_count: number(&description, "maximum_user_count")?,
-        available_media: each(description.list("available_media", media)?, |media| {
-            Ok(AvailableMedia {
-                label: media.need_text("label")?,
-                r#type: media.text("type")?,
-                display: media.text("display")?,
-                status: media.text("status")?,
-            })
-        })?,
+        available_media: each(
+            description.list("available_media", &signatures::AVAILABLE_MEDIA)?,
+            |media| {
+                Ok(AvailableMedia {
+                    label: media.need_text("label")?,
+                    r#type: media.text("type")?,
+                    display: media.text("display")?,
+                    status: media.text("status")?,
+                })
+            },
+        )?,
     }))
 }
 
 fn links(options: &Options, name: &str) -> Result<Vec<Link>, Fault> {
-    each(options.list(name, &["uri", "display", "purpose"])?, |link| {
+    each(options.list(name, &signatures::LINK)?, |link| {
         Ok(Link {
             uri: link.need_text("uri")?,
             display: link.text("display")?,
@@ -107,12 +99,11 @@ fn user(user: &Options) -> Result<User, Fault> {
         roles: user.texts("roles")?,
         languages: user.texts("languages")?,
         cascaded_focus: user.text("cascaded_focus")?,
-        endpoints: each(user.list("endpoints", ENDPOINT)?, endpoint)?,
+        endpoints: each(user.list("endpoints", &signatures::ENDPOINT)?, endpoint)?,
     })
 }
 
 fn endpoint(endpoint: &Options) -> Result<Endpoint, Fault> {
-    let call = &["display", "call_id", "from_tag", "to_tag"];
     Ok(Endpoint {
         entity: endpoint.need_text("entity")?,
         display: endpoint.text("display")?,
@@ -123,7 +114,7 @@ fn endpoint(endpoint: &Options) -> Result<Endpoint, Fault> {
         joining_info: step(endpoint, "joining_info")?,
         disconnection_method: endpoint.text("disconnection_method")?,
         disconnection_info: step(endpoint, "disconnection_info")?,
-        media: each(endpoint.list("media", MEDIA)?, |media| {
+        media: each(endpoint.list("media", &signatures::CONFERENCE_MEDIA)?, |media| {
             Ok(Media {
                 id: media.need_text("id")?,
                 state: media.text("state")?,
@@ -134,7 +125,7 @@ fn endpoint(endpoint: &Options) -> Result<Endpoint, Fault> {
                 status: media.text("status")?,
             })
         })?,
-        call_info: match endpoint.inner("call_info", call)? {
+        call_info: match endpoint.inner("call_info", &signatures::CALL_INFO)? {
             Some(call) => Some(CallInfo {
                 display: call.text("display")?,
                 call_id: call.need_text("call_id")?,
@@ -147,7 +138,7 @@ fn endpoint(endpoint: &Options) -> Result<Endpoint, Fault> {
 }
 
 fn step(endpoint: &Options, name: &str) -> Result<Option<Step>, Fault> {
-    let Some(step) = endpoint.inner(name, &["when", "reason", "by"])? else { return Ok(None) };
+    let Some(step) = endpoint.inner(name, &signatures::STEP)? else { return Ok(None) };
     Ok(Some(Step {
         when: timestamp(&step, "when")?,
         reason: step.text("reason")?,
@@ -155,41 +146,5 @@ fn step(endpoint: &Options, name: &str) -> Result<Option<Step>, Fault> {
     }))
 }
 
-const KNOWN: &[&str] = &[
-    "entity",
-    "version",
-    "state",
-    "description",
-    "host",
-    "conference_state",
-    "users",
-    "users_state",
-    "sidebars_by_ref",
-    "sidebars_by_val",
-];
-const USER: &[&str] = &[
-    "entity",
-    "display",
-    "state",
-    "associated_aors",
-    "roles",
-    "languages",
-    "cascaded_focus",
-    "endpoints",
-];
-const ENDPOINT: &[&str] = &[
-    "entity",
-    "display",
-    "state",
-    "referred",
-    "status",
-    "joining_method",
-    "joining_info",
-    "disconnection_method",
-    "disconnection_info",
-    "media",
-    "call_info",
-];
-const MEDIA: &[&str] = &["id", "state", "display", "type", "label", "src_id", "status"];
 /// A table may hold itself.
 const DEEPEST: usize = 8;

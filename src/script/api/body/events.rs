@@ -3,7 +3,7 @@
 use mlua::Value;
 
 use super::{
-    super::{Fault, options::Options},
+    super::{super::signatures, Fault, options::Options},
     each, number, seconds,
 };
 use crate::body::{
@@ -12,29 +12,12 @@ use crate::body::{
 };
 
 pub(super) fn dialog_info(value: &Value) -> Result<DialogInfo, Fault> {
-    let known = &["entity", "version", "state", "dialogs"];
-    let options = Options::new("body.dialog_info", value, known)?;
-    let dialog = &[
-        "id",
-        "call_id",
-        "local_tag",
-        "remote_tag",
-        "direction",
-        "state",
-        "reason",
-        "code",
-        "duration",
-        "replaces",
-        "referred_by",
-        "route_set",
-        "local",
-        "remote",
-    ];
+    let options = Options::new("body.dialog_info", value, &signatures::DIALOG_INFO)?;
     Ok(DialogInfo {
         entity: options.need_text("entity")?,
         version: number(&options, "version")?,
         state: options.text("state")?,
-        dialogs: each(options.list("dialogs", dialog)?, |dialog| {
+        dialogs: each(options.list("dialogs", &signatures::DIALOG)?, |dialog| {
             Ok(Dialog {
                 id: dialog.need_text("id")?,
                 call_id: dialog.text("call_id")?,
@@ -56,8 +39,7 @@ pub(super) fn dialog_info(value: &Value) -> Result<DialogInfo, Fault> {
 }
 
 fn replaces(dialog: &Options) -> Result<Option<Replaces>, Fault> {
-    let known = &["call_id", "local_tag", "remote_tag"];
-    let Some(replaces) = dialog.inner("replaces", known)? else { return Ok(None) };
+    let Some(replaces) = dialog.inner("replaces", &signatures::REPLACES)? else { return Ok(None) };
     Ok(Some(Replaces {
         call_id: replaces.need_text("call_id")?,
         local_tag: replaces.need_text("local_tag")?,
@@ -66,15 +48,13 @@ fn replaces(dialog: &Options) -> Result<Option<Replaces>, Fault> {
 }
 
 fn referred_by(dialog: &Options) -> Result<Option<Address>, Fault> {
-    let known = &["identity", "display"];
-    let Some(by) = dialog.inner("referred_by", known)? else { return Ok(None) };
+    let Some(by) = dialog.inner("referred_by", &signatures::REFERRED_BY)? else { return Ok(None) };
     Ok(Some(Address { identity: by.need_text("identity")?, display: by.text("display")? }))
 }
 
 fn participant(dialog: &Options, name: &str) -> Result<Option<Participant>, Fault> {
-    let known = &["identity", "display", "target", "params", "session_description", "cseq"];
-    let Some(side) = dialog.inner(name, known)? else { return Ok(None) };
-    let description = match side.inner("session_description", &["type", "text"])? {
+    let Some(side) = dialog.inner(name, &signatures::PARTICIPANT)? else { return Ok(None) };
+    let description = match side.inner("session_description", &signatures::SESSION_DESCRIPTION)? {
         Some(description) => Some(SessionDescription {
             r#type: description.need_text("type")?,
             text: description.need_text("text")?,
@@ -92,34 +72,21 @@ fn participant(dialog: &Options, name: &str) -> Result<Option<Participant>, Faul
 }
 
 pub(super) fn reginfo(value: &Value) -> Result<Reginfo, Fault> {
-    let options = Options::new("body.reginfo", value, &["version", "state", "registrations"])?;
-    let contact = &[
-        "id",
-        "uri",
-        "state",
-        "event",
-        "expires",
-        "retry_after",
-        "duration",
-        "q",
-        "call_id",
-        "cseq",
-        "display",
-        "params",
-        "pub_gruu",
-        "temp_gruu",
-    ];
+    let options = Options::new("body.reginfo", value, &signatures::REGINFO)?;
     Ok(Reginfo {
         version: number(&options, "version")?,
         state: options.text("state")?,
         registrations: each(
-            options.list("registrations", &["aor", "id", "state", "contacts"])?,
+            options.list("registrations", &signatures::REGISTRATION)?,
             |registration| {
                 Ok(Registration {
                     aor: registration.need_text("aor")?,
                     id: registration.need_text("id")?,
                     state: registration.text("state")?,
-                    contacts: each(registration.list("contacts", contact)?, read_contact)?,
+                    contacts: each(
+                        registration.list("contacts", &signatures::CONTACT)?,
+                        read_contact,
+                    )?,
                 })
             },
         )?,
@@ -127,7 +94,7 @@ pub(super) fn reginfo(value: &Value) -> Result<Reginfo, Fault> {
 }
 
 fn read_contact(contact: &Options) -> Result<Contact, Fault> {
-    let temp_gruu = match contact.inner("temp_gruu", &["uri", "first_cseq"])? {
+    let temp_gruu = match contact.inner("temp_gruu", &signatures::TEMPORARY_GRUU)? {
         Some(gruu) => Some(TemporaryGruu {
             uri: gruu.need_text("uri")?,
             first_cseq: gruu.whole("first_cseq", u32::MAX.into())?,
@@ -153,16 +120,15 @@ fn read_contact(contact: &Options) -> Result<Contact, Fault> {
 }
 
 pub(super) fn watcherinfo(value: &Value) -> Result<Watcherinfo, Fault> {
-    let options = Options::new("body.watcherinfo", value, &["version", "state", "lists"])?;
-    let watcher = &["id", "uri", "status", "event", "display", "expiration", "duration"];
+    let options = Options::new("body.watcherinfo", value, &signatures::WATCHERINFO)?;
     Ok(Watcherinfo {
         version: number(&options, "version")?,
         state: options.text("state")?,
-        lists: each(options.list("lists", &["resource", "package", "watchers"])?, |list| {
+        lists: each(options.list("lists", &signatures::WATCHER_LIST)?, |list| {
             Ok(WatcherList {
                 resource: list.need_text("resource")?,
                 package: list.need_text("package")?,
-                watchers: each(list.list("watchers", watcher)?, |watcher| {
+                watchers: each(list.list("watchers", &signatures::WATCHER)?, |watcher| {
                     Ok(Watcher {
                         id: watcher.need_text("id")?,
                         uri: watcher.need_text("uri")?,

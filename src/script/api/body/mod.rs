@@ -12,13 +12,14 @@ use std::{rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use mlua::{
-    Lua, LuaSerdeExt, LuaString, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value,
-    serde::SerializeOptions,
+    Lua, LuaSerdeExt, LuaString, MetaMethod, MultiValue, Table, UserData, UserDataFields,
+    UserDataMethods, Value, serde::SerializeOptions,
 };
 
 use super::{
-    super::host::Host,
+    super::{host::Host, signatures},
     Fault, bind, failed_with,
+    held::{self, Held},
     options::{Options, shown},
 };
 use crate::{
@@ -69,15 +70,24 @@ impl Body {
     }
 }
 
+impl Held for Body {
+    const SHAPE: &'static signatures::Handle = &signatures::BODY;
+
+    fn field(&self, lua: &Lua, name: &str) -> mlua::Result<Value> {
+        Ok(match name {
+            "content_type" => Value::String(lua.create_string(&*self.content_type)?),
+            "text" => Value::String(self.text.clone()),
+            _ => Value::Nil,
+        })
+    }
+}
+
 impl UserData for Body {
+    fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
+        held::names::<Self, F>(fields);
+    }
+
     fn add_methods<M: UserDataMethods<Self>>(add: &mut M) {
-        add.add_meta_method(MetaMethod::Index, |lua, this, name: String| {
-            Ok(match name.as_str() {
-                "content_type" => Value::String(lua.create_string(&*this.content_type)?),
-                "text" => Value::String(this.text.clone()),
-                _ => Value::Nil,
-            })
-        });
         add.add_meta_method(MetaMethod::ToString, |_, this, ()| Ok(this.text.clone()));
     }
 }

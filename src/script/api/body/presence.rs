@@ -4,6 +4,7 @@ use mlua::{LuaString, Table, Value};
 
 use super::{
     super::{
+        super::signatures,
         Fault,
         options::{Options, shown},
     },
@@ -12,24 +13,10 @@ use super::{
 use crate::body::{Count, Device, Field, Mwi, Person, Pidf, Tuple, UserInput};
 
 pub(super) fn pidf(value: &Value) -> Result<Pidf, Fault> {
-    let known = &["entity", "tuples", "persons", "devices", "note"];
-    let options = Options::new("body.pidf", value, known)?;
-    let tuple = &[
-        "id",
-        "basic",
-        "class",
-        "user_input",
-        "device_id",
-        "contact",
-        "priority",
-        "note",
-        "timestamp",
-    ];
-    let person = &["id", "class", "activities", "mood", "user_input", "note", "timestamp"];
-    let device = &["id", "class", "user_input", "device_id", "note", "timestamp"];
+    let options = Options::new("body.pidf", value, &signatures::PIDF)?;
     Ok(Pidf {
         entity: options.need_text("entity")?,
-        tuples: each(options.list("tuples", tuple)?, |tuple| {
+        tuples: each(options.list("tuples", &signatures::TUPLE)?, |tuple| {
             Ok(Tuple {
                 id: tuple.need_text("id")?,
                 basic: tuple.text("basic")?,
@@ -42,7 +29,7 @@ pub(super) fn pidf(value: &Value) -> Result<Pidf, Fault> {
                 timestamp: timestamp(tuple, "timestamp")?,
             })
         })?,
-        persons: each(options.list("persons", person)?, |person| {
+        persons: each(options.list("persons", &signatures::PERSON)?, |person| {
             Ok(Person {
                 id: person.need_text("id")?,
                 class: person.text("class")?,
@@ -53,7 +40,7 @@ pub(super) fn pidf(value: &Value) -> Result<Pidf, Fault> {
                 timestamp: timestamp(person, "timestamp")?,
             })
         })?,
-        devices: each(options.list("devices", device)?, |device| {
+        devices: each(options.list("devices", &signatures::DEVICE)?, |device| {
             Ok(Device {
                 id: device.need_text("id")?,
                 class: device.text("class")?,
@@ -73,8 +60,9 @@ fn user_input(options: &Options) -> Result<Option<UserInput>, Fault> {
         let state = options.text("user_input")?.unwrap_or_default();
         return Ok(Some(UserInput { state, ..UserInput::default() }));
     }
-    let known = &["state", "idle_threshold", "last_input"];
-    let Some(input) = options.inner("user_input", known)? else { return Ok(None) };
+    let Some(input) = options.inner("user_input", &signatures::USER_INPUT)? else {
+        return Ok(None);
+    };
     Ok(Some(UserInput {
         state: input.need_text("state")?,
         idle_threshold: seconds(&input, "idle_threshold")?,
@@ -83,9 +71,7 @@ fn user_input(options: &Options) -> Result<Option<UserInput>, Fault> {
 }
 
 pub(super) fn mwi(value: &Value) -> Result<Mwi, Fault> {
-    let known =
-        &["waiting", "account", "voice", "fax", "pager", "multimedia", "text", "other", "headers"];
-    let options = Options::new("body.mwi", value, known)?;
+    let options = Options::new("body.mwi", value, &signatures::MWI)?;
     Ok(Mwi {
         waiting: options.flag("waiting")?,
         account: options.text("account")?,
@@ -95,7 +81,7 @@ pub(super) fn mwi(value: &Value) -> Result<Mwi, Fault> {
         multimedia: class(&options, "multimedia")?,
         text: class(&options, "text")?,
         other: options
-            .named("other", COUNTS)?
+            .named("other", &signatures::COUNT)?
             .into_iter()
             .map(|(name, counts)| {
                 let counts = count(&format!("other.{name}"), &counts)?;
@@ -107,7 +93,7 @@ pub(super) fn mwi(value: &Value) -> Result<Mwi, Fault> {
 }
 
 fn class(options: &Options, name: &'static str) -> Result<Option<Count>, Fault> {
-    options.inner(name, COUNTS)?.map(|counts| count(name, &counts)).transpose()
+    options.inner(name, &signatures::COUNT)?.map(|counts| count(name, &counts)).transpose()
 }
 
 fn count(class: &str, counts: &Options) -> Result<Count, Fault> {
@@ -124,8 +110,6 @@ fn count(class: &str, counts: &Options) -> Result<Count, Fault> {
         urgent_old: read("urgent_old")?,
     })
 }
-
-const COUNTS: &[&str] = &["new", "old", "urgent_new", "urgent_old"];
 
 /// Reads headers of single messages: a table of names and values for each message.
 fn headers(options: &Options) -> Result<Vec<Vec<(String, String)>>, Fault> {

@@ -18,6 +18,7 @@ use super::{
         super::{
             files::{Entry, FileError, Info, Lines, Manner, Roots},
             host::Host,
+            signatures,
         },
         Fault, bind_async, failed_with,
         options::{Options, shown},
@@ -90,7 +91,8 @@ impl Desk {
 async fn read(lua: Lua, desk: Rc<Desk>, args: MultiValue) -> Answer {
     let call = "fs.read";
     let path = path(&desk.host, call, first(&args))?;
-    let options = Options::new(call, args.get(1).unwrap_or(&Value::Nil), &["max"])?;
+    let options =
+        Options::new(call, args.get(1).unwrap_or(&Value::Nil), &signatures::READ_OPTIONS)?;
     let heap = desk.host.limits.memory;
     let max = match options.size("max")? {
         Some(max) if max > heap => {
@@ -112,7 +114,7 @@ async fn read(lua: Lua, desk: Rc<Desk>, args: MultiValue) -> Answer {
 async fn lines(lua: Lua, desk: Rc<Desk>, args: MultiValue) -> Answer {
     let call = "fs.lines";
     let path = path(&desk.host, call, first(&args))?;
-    Options::new(call, args.get(1).unwrap_or(&Value::Nil), &[])?;
+    Options::new(call, args.get(1).unwrap_or(&Value::Nil), &signatures::LINES_OPTIONS)?;
     if desk.open.get() >= MOST_OPEN {
         // Loops that were left early let go of their files only here.
         lua.gc_collect()?;
@@ -259,7 +261,8 @@ async fn write(lua: Lua, desk: Rc<Desk>, args: MultiValue) -> Answer {
             )));
         }
     };
-    let options = Options::new(call, args.get(2).unwrap_or(&Value::Nil), &["append", "mode"])?;
+    let options =
+        Options::new(call, args.get(2).unwrap_or(&Value::Nil), &signatures::WRITE_OPTIONS)?;
     let append = options.flag("append")?.unwrap_or(false);
     let mode = options.text("mode")?.map(|text| permissions(&options, &text)).transpose()?;
     if desk.host.is_rehearsal {

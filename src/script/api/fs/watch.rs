@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, rc::Rc, time::Duration};
 
-use mlua::{Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value};
+use mlua::{Lua, MetaMethod, MultiValue, Table, UserData, UserDataFields, UserDataMethods, Value};
 use tokio::task::spawn_local;
 
 use super::{
@@ -11,11 +11,13 @@ use super::{
             Problem,
             host::{Host, Mail},
             life::{Origin, Phase},
+            signatures,
             vm::plain,
             watch::{Change, Inbox, Pattern, Refused, Request, WatchId},
         },
-        Fault, bind, bind_async, failed_with, method,
-        options::{Options, handler, own, shown},
+        Fault, bind, bind_async, failed_with,
+        held::{self, Held, own},
+        options::{Options, handler, shown},
     },
     bytes, patterns,
 };
@@ -40,8 +42,7 @@ async fn watch(
     let argument = |at: usize| args.get(at).cloned().unwrap_or(Value::Nil);
     let patterns = read_paths(&host, call, &argument(0))?;
     let function = handler(call, &args)?;
-    let known = &["recursive", "settle", "initial", "missing", "poll"];
-    let options = Options::new(call, &argument(2), known)?;
+    let options = Options::new(call, &argument(2), &signatures::WATCH_OPTIONS)?;
     let settle = options.duration("settle")?.unwrap_or(SETTLE);
     let initial = options.flag("initial")?.unwrap_or(false);
     let must_exist =
@@ -245,11 +246,20 @@ struct Handle {
     methods: Table,
 }
 
+impl Held for Handle {
+    const SHAPE: &'static signatures::Handle = &signatures::WATCH;
+
+    fn methods(&self) -> Option<&Table> {
+        Some(&self.methods)
+    }
+}
+
 impl UserData for Handle {
+    fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
+        held::names::<Self, F>(fields);
+    }
+
     fn add_methods<M: UserDataMethods<Self>>(add: &mut M) {
-        add.add_meta_method(MetaMethod::Index, |lua, this, name: String| {
-            method(lua, &this.methods, &name)
-        });
         add.add_meta_method(MetaMethod::ToString, |_, _, ()| Ok("watch"));
     }
 }
@@ -268,7 +278,7 @@ pub(in super::super) fn methods(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Tabl
             })?,
         )?;
     }
-    Ok(methods)
+    held::checked(methods, &signatures::WATCH)
 }
 
 fn read_paths(host: &Host, call: &str, value: &Value) -> Result<Vec<Pattern>, Fault> {

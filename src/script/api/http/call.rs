@@ -9,7 +9,7 @@ use reqwest::{
 };
 
 use super::super::{
-    super::{host::Host, hosts::host_of, plain::Rows},
+    super::{host::Host, hosts::host_of, plain::Rows, signatures},
     Fault, json,
     options::{ENTRY, Options, shown},
     outside::{most_bytes, timeout},
@@ -57,15 +57,18 @@ impl Call {
                 )));
             }
         };
-        let options = Options::new(call, args.get(1).unwrap_or(&Value::Nil), &COMMON)?;
+        let options =
+            Options::new(call, args.get(1).unwrap_or(&Value::Nil), &signatures::HTTP_OPTIONS)?;
         Self::read(host, &options, &url, Method::GET, None)
     }
 
     /// Reads `http.request(opts)`.
     pub(super) fn request(host: &Host, args: &MultiValue) -> Result<Self, Fault> {
-        let known: Vec<&str> =
-            ["url", "method", "body", "json"].into_iter().chain(COMMON).collect();
-        let options = Options::new("http.request", args.front().unwrap_or(&Value::Nil), &known)?;
+        let options = Options::new(
+            "http.request",
+            args.front().unwrap_or(&Value::Nil),
+            &signatures::HTTP_REQUEST,
+        )?;
         let url = options.need_text("url")?;
         let body = match (options.value("body")?, options.value("json")?) {
             (Value::Nil, Value::Nil) => None,
@@ -259,8 +262,6 @@ fn read_header(name: &str, value: &[u8]) -> Result<(HeaderName, HeaderValue), St
     Ok((read, value))
 }
 
-/// Options of both calls.
-const COMMON: [&str; 6] = ["headers", "query", "timeout", "max_bytes", "redirects", "ca_file"];
 const USUAL_TIMEOUT: Duration = Duration::from_secs(10);
 const USUAL_REDIRECTS: usize = 5;
 const MOST_REDIRECTS: f64 = 20.0;

@@ -16,6 +16,7 @@ use super::{
     super::{
         host::Host,
         hosts::{Hosts, canonical_host, shown_host},
+        signatures,
     },
     Fault, bind_async,
     options::{Options, shown},
@@ -107,8 +108,8 @@ enum Security {
 
 impl Call {
     fn read(host: &Host, args: &MultiValue) -> Result<Self, Fault> {
-        let known = ["host", "port", "user", "password", "mailbox", "timeout", "tls", "ca_file"];
-        let options = Options::new(CALL, args.front().unwrap_or(&Value::Nil), &known)?;
+        let options =
+            Options::new(CALL, args.front().unwrap_or(&Value::Nil), &signatures::IMAP_OPTIONS)?;
         let named = options.need_text("host")?;
         let server = canonical_host(&named).ok_or_else(|| {
             options.refuse(

@@ -7,6 +7,7 @@ use mlua::{MultiValue, Value};
 
 use super::{
     super::{
+        super::signatures::{self, PUBLISH_POSITIONS},
         Fault,
         body::Body,
         options::{Options, duration, shown},
@@ -50,7 +51,8 @@ impl Call {
         value: &Value,
         of: Option<&Handle>,
     ) -> Result<Self, Fault> {
-        let known = if of.is_some() { &OPTIONS[4..] } else { OPTIONS };
+        let known =
+            if of.is_some() { &signatures::UPDATE_OPTIONS } else { &signatures::PUBLISH_OPTIONS };
         let options = Options::new(op, value, known)?;
         let mut publish = match of {
             Some(handle) => handle.template.clone(),
@@ -68,12 +70,13 @@ impl Call {
                     }
                 };
                 let event = EventType::parse(&event).map_err(|why| options.refuse("event", why))?;
-                Publish::new(Owner::OneShot, presentity, event)
+                let mut publish = Publish::new(Owner::OneShot, presentity, event);
+                if let Some(id) = options.text("id")? {
+                    publish.id = checked_id(id).map_err(|why| options.refuse("id", why))?;
+                }
+                publish
             }
         };
-        if let Some(id) = options.text("id")? {
-            publish.id = checked_id(id).map_err(|why| options.refuse("id", why))?;
-        }
         publish.document = document(&options, &publish.event)?;
         if let Some(expires) = options.duration("expires")? {
             publish.expires = whole_seconds(expires);
@@ -111,16 +114,16 @@ impl Call {
         Ok(Self { op, publish: Box::new(publish), on_state: options.function("on_state")? })
     }
 
-    /// Reads Kamailio's order: presentity_uri, expires, event, content_type, id, etag,
-    /// outbound_proxy, extra_headers, body; "." means none.
+    /// Reads Kamailio's order of [`PUBLISH_POSITIONS`]; "." means none.
     fn positional(op: &'static str, args: &MultiValue) -> Result<Self, Fault> {
         let refuse = |name: &str, why: String| Fault::misuse(format!("{op}: {name}: {why}"));
-        if args.len() > POSITIONS.len() {
+        if args.len() > PUBLISH_POSITIONS.len() {
+            let names: Vec<_> = PUBLISH_POSITIONS.iter().map(|position| position.name).collect();
             return Err(Fault::misuse(format!(
                 "{op}: {} arguments are more than the {} of ({})",
                 args.len(),
-                POSITIONS.len(),
-                POSITIONS.join(", ")
+                PUBLISH_POSITIONS.len(),
+                names.join(", ")
             )));
         }
         let text = |at: usize| match args.get(at) {
@@ -129,9 +132,13 @@ impl Call {
                 Ok(Some(text.to_string_lossy()).filter(|text| text != "."))
             }
             Some(other @ (Value::Integer(_) | Value::Number(_))) => Ok(Some(shown(other))),
-            Some(other) => Err(refuse(POSITIONS[at], format!("{} is not a text", shown(other)))),
+            Some(other) => {
+                Err(refuse(PUBLISH_POSITIONS[at].name, format!("{} is not a text", shown(other))))
+            }
         };
-        let need = |at: usize| text(at)?.ok_or_else(|| refuse(POSITIONS[at], "is required".into()));
+        let need = |at: usize| {
+            text(at)?.ok_or_else(|| refuse(PUBLISH_POSITIONS[at].name, "is required".into()))
+        };
         let presentity = need(0)?;
         let presentity =
             Uri::parse(&presentity).map_err(|why| refuse("presentity_uri", why.to_string()))?;
@@ -364,36 +371,3 @@ fn header_value(options: &Options, name: &str, value: &Value) -> Result<String, 
 
 /// Proxies that one publication may name.
 const MOST_PROXIES: usize = 16;
-/// The first four name the publication and are fixed in a handle.
-const OPTIONS: &[&str] = &[
-    "presentity_uri",
-    "event",
-    "event_package",
-    "id",
-    "body",
-    "content_type",
-    "expires",
-    "lifetime",
-    "etag",
-    "outbound_proxy",
-    "extra_headers",
-    "account",
-    "refresh",
-    "skip_unchanged",
-    "min_interval",
-    "on_stop",
-    "on_orphan",
-    "timeout",
-    "on_state",
-];
-const POSITIONS: &[&str] = &[
-    "presentity_uri",
-    "expires",
-    "event",
-    "content_type",
-    "id",
-    "etag",
-    "outbound_proxy",
-    "extra_headers",
-    "body",
-];

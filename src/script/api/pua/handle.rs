@@ -2,14 +2,21 @@
 
 use std::rc::Rc;
 
-use mlua::{AnyUserData, Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value};
+use mlua::{
+    AnyUserData, Lua, MetaMethod, MultiValue, Table, UserData, UserDataFields, UserDataMethods,
+    Value,
+};
 use tokio::task::spawn_local;
 
 use super::{
     super::{
-        super::{host::Host, life::Phase},
-        Fault, bind_async, failed, method,
-        options::own,
+        super::{
+            host::Host,
+            life::Phase,
+            signatures::{self, PUBLICATION},
+        },
+        Fault, bind_async, failed,
+        held::{self, Held, own},
     },
     Call, Entry, Sent, answer, closed,
 };
@@ -25,26 +32,39 @@ pub(super) struct Handle {
     pub(super) methods: Table,
 }
 
-impl UserData for Handle {
-    fn add_methods<M: UserDataMethods<Self>>(add: &mut M) {
-        add.add_meta_method(MetaMethod::Index, |lua, this, name: String| {
-            let live = this.entry.live.borrow();
-            let text = |text: Option<&str>| match text {
-                Some(text) => lua.create_string(text).map(Value::String),
-                None => Ok(Value::Nil),
-            };
-            match name.as_str() {
-                "status" => Ok(live.status.map_or(Value::Nil, |code| Value::Integer(code.into()))),
-                "reason" => text(live.reason.as_deref()),
-                "etag" => text(live.entity_tag.as_ref().map(EntityTag::as_str)),
-                "expires" => Ok(live
-                    .expires
-                    .map_or(Value::Nil, |expires| Value::Number(expires.as_secs_f64()))),
-                "sent" => Ok(Value::Boolean(live.sent)),
-                "key" => text(Some(this.key.as_str())),
-                _ => method(lua, &this.methods, &name),
+impl Held for Handle {
+    const SHAPE: &'static signatures::Handle = &PUBLICATION;
+
+    fn methods(&self) -> Option<&Table> {
+        Some(&self.methods)
+    }
+
+    fn field(&self, lua: &Lua, name: &str) -> mlua::Result<Value> {
+        let live = self.entry.live.borrow();
+        let text = |text: Option<&str>| match text {
+            Some(text) => lua.create_string(text).map(Value::String),
+            None => Ok(Value::Nil),
+        };
+        match name {
+            "status" => Ok(live.status.map_or(Value::Nil, |code| Value::Integer(code.into()))),
+            "reason" => text(live.reason.as_deref()),
+            "etag" => text(live.entity_tag.as_ref().map(EntityTag::as_str)),
+            "expires" => {
+                Ok(live.expires.map_or(Value::Nil, |expires| Value::Number(expires.as_secs_f64())))
             }
-        });
+            "sent" => Ok(Value::Boolean(live.sent)),
+            "key" => text(Some(self.key.as_str())),
+            _ => Ok(Value::Nil),
+        }
+    }
+}
+
+impl UserData for Handle {
+    fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
+        held::names::<Self, F>(fields);
+    }
+
+    fn add_methods<M: UserDataMethods<Self>>(add: &mut M) {
         add.add_meta_method(MetaMethod::ToString, |_, this, ()| {
             Ok(format!("publication {}", this.key))
         });
@@ -134,7 +154,7 @@ pub(super) fn methods(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
             }
         })?,
     )?;
-    Ok(methods)
+    held::checked(methods, &PUBLICATION)
 }
 
 fn own_handle(call: &str, args: &MultiValue) -> Result<(AnyUserData, Rc<Host>), Fault> {

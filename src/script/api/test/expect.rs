@@ -8,6 +8,7 @@ use super::{
     super::{
         super::{
             host::Host,
+            signatures,
             testing::{Operation, Request, World},
             vm,
         },
@@ -117,19 +118,7 @@ struct Expected {
 
 impl Expected {
     fn read(call: &'static str, value: &Value) -> Result<Self, Fault> {
-        let known = &[
-            "presentity_uri",
-            "event",
-            "operation",
-            "expires",
-            "etag",
-            "content_type",
-            "body",
-            "body_match",
-            "headers",
-            "within",
-        ];
-        let options = Options::new(call, value, known)?;
+        let options = Options::new(call, value, &signatures::TEST_EXPECTED)?;
         let bytes = |name: &str| match options.value(name)? {
             Value::Nil => Ok(None),
             Value::String(text) => Ok(Some(text)),

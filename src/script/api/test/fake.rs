@@ -9,6 +9,7 @@ use super::{
         super::{
             host::Host,
             plain::Plain,
+            signatures::TEST_FIGURES,
             testing::{Outside, World},
         },
         Fault, bind,
@@ -29,13 +30,13 @@ pub(super) fn table(
     let sys = bind(lua, host, move |_, args: MultiValue| {
         let call = "test.fake.sys";
         in_case(&owner, call)?;
-        let options = Options::new(call, args.front().unwrap_or(&Value::Nil), SYS)?;
-        for name in SYS {
+        let options = Options::new(call, args.front().unwrap_or(&Value::Nil), &TEST_FIGURES)?;
+        for name in TEST_FIGURES.names() {
             let given = options.value(name)?;
             if given.is_nil() {
                 continue;
             }
-            match answers.call::<(Option<Table>, Option<String>)>((*name, given))? {
+            match answers.call::<(Option<Table>, Option<String>)>((name, given))? {
                 (Some(answers), _) => {
                     let answers: Result<VecDeque<Plain>, String> = answers
                         .sequence_values::<Value>()
@@ -92,7 +93,3 @@ pub(in super::super) fn stand_in(
     let failure = host.error_meta();
     lua.load(include_str!("stand_in.luau")).set_name("=puad").call((table, answer, failure))
 }
-
-/// Functions of `sys`.
-const SYS: &[&str] =
-    &["cpu", "mem", "load", "disk", "net", "processes", "process", "uptime", "hostname"];

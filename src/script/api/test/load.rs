@@ -9,6 +9,7 @@ use super::super::{
         Limits, Permissions,
         host::Host,
         plain::{Key, Plain, Rows},
+        signatures,
         testing::Load,
     },
     Fault,
@@ -41,7 +42,7 @@ pub(super) fn read(host: &Rc<Host>, args: &MultiValue) -> Result<Load, Fault> {
             )));
         }
     };
-    let options = Options::new(CALL, &argument(2), &["name", "allow", "limits"])?;
+    let options = Options::new(CALL, &argument(2), &signatures::TEST_LOAD)?;
     Ok(Load {
         file,
         name: options.text("name")?,
@@ -55,7 +56,7 @@ pub(super) fn read(host: &Rc<Host>, args: &MultiValue) -> Result<Load, Fault> {
 /// What the script may reach: of files those of the case, unless the call says something else.
 fn permissions(host: &Rc<Host>, options: &Options) -> Result<Permissions, Fault> {
     let mut allow = Permissions { fs: vec![host.resolve("")], ..Permissions::default() };
-    let Some(given) = options.inner("allow", &["fs", "exec", "http", "imap", "kv"])? else {
+    let Some(given) = options.inner("allow", &signatures::TEST_ALLOW)? else {
         return Ok(allow);
     };
     let fs = given.texts("fs")?;
@@ -71,18 +72,7 @@ fn permissions(host: &Rc<Host>, options: &Options) -> Result<Permissions, Fault>
 
 fn limits(options: &Options) -> Result<Limits, Fault> {
     let mut limits = Limits::default();
-    let known = [
-        "cpu",
-        "memory",
-        "source",
-        "timers",
-        "watches",
-        "publications",
-        "documents",
-        "tasks",
-        "kv",
-    ];
-    let Some(given) = options.inner("limits", &known)? else { return Ok(limits) };
+    let Some(given) = options.inner("limits", &signatures::TEST_LIMITS)? else { return Ok(limits) };
     if let Some(cpu) = given.duration("cpu")? {
         limits.cpu = cpu;
     }

@@ -17,10 +17,11 @@ pub(super) use fake::stand_in;
 use super::{
     super::{
         host::Host,
+        signatures::TEST,
         testing::{Answer, World},
         vm::read_only,
     },
-    Fault, bind, bind_async, options,
+    Fault, bind, bind_async, held, options,
     options::{duration, shown},
     refuse_unknown,
 };
@@ -48,9 +49,12 @@ pub(in crate::script) fn install(
     for (name, inner) in
         [("sip", sip(lua, host, world)?), ("fake", fake::table(lua, host, world, &own)?)]
     {
+        let listed = TEST.inner.iter().find(|inner| inner.name == name);
+        held::check_library(listed.expect("in the table of signatures"), &inner)?;
         refuse_unknown(lua, host, &format!("test.{name}"), &inner)?;
         table.raw_set(name, read_only(inner))?;
     }
+    held::check_library(&TEST, &table)?;
     refuse_unknown(lua, host, "test", &table)?;
     globals.set("test", read_only(table))
 }

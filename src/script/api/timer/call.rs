@@ -15,6 +15,7 @@ use super::{
                 plan::{Appointments, Plan},
             },
             serial::{Full, Serial},
+            signatures,
         },
         Fault, bind, failed_with,
         options::{Options, duration, handler, shown},
@@ -63,19 +64,19 @@ fn every(call: Call) -> Made {
         )));
     }
     let function = handler(op, call.args)?;
-    let known = &["name", "immediate", "jitter", "overlap", "missed", "timeout"];
-    let options = Options::new(op, &call.third(), known)?;
+    let options = Options::new(op, &call.third(), &signatures::EVERY_OPTIONS)?;
     let is_immediate = options.flag("immediate")?.unwrap_or(false);
     let offset = call.offset(&options)?;
-    call.make(op, &options, function, Plan::Every { interval, is_immediate, offset })
+    let repeats = Repeats::read(&options)?;
+    call.make(op, &options, function, Plan::Every { interval, is_immediate, offset }, repeats)
 }
 
 fn after(call: Call) -> Made {
     let op = "timer.after";
     let delay = call.span(op)?;
     let function = handler(op, call.args)?;
-    let options = Options::new(op, &call.third(), &["name", "timeout"])?;
-    call.make(op, &options, function, Plan::After { delay })
+    let options = Options::new(op, &call.third(), &signatures::AFTER_OPTIONS)?;
+    call.make(op, &options, function, Plan::After { delay }, Repeats::default())
 }
 
 fn at(call: Call) -> Made {
@@ -96,7 +97,7 @@ fn at(call: Call) -> Made {
         }
     };
     let function = handler(op, call.args)?;
-    let options = Options::new(op, &call.third(), &["name", "tz", "timeout"])?;
+    let options = Options::new(op, &call.third(), &signatures::AT_OPTIONS)?;
     let calendar =
         Calendar::at(&text, options.text("tz")?).map_err(|wrong| refuse(op, &options, wrong))?;
     let wall = call.host.clock.wall();
@@ -106,7 +107,7 @@ fn at(call: Call) -> Made {
         return call.decline(op, "timeout", why);
     }
     let terms = Appointments { calendar, offset: Duration::ZERO, catches_up: false };
-    call.make(op, &options, function, Plan::Calendar(terms))
+    call.make(op, &options, function, Plan::Calendar(terms), Repeats::default())
 }
 
 fn cron(call: Call) -> Made {
@@ -118,15 +119,14 @@ fn cron(call: Call) -> Made {
         )));
     };
     let function = handler(op, call.args)?;
-    let known = &["name", "tz", "jitter", "overlap", "missed", "timeout"];
-    let options = Options::new(op, &call.third(), known)?;
+    let options = Options::new(op, &call.third(), &signatures::CRON_OPTIONS)?;
     let calendar =
         Calendar::cron(&line.to_string_lossy(), options.text("tz")?, call.host.clock.wall())
             .map_err(|wrong| refuse(op, &options, wrong))?;
     let offset = call.offset(&options)?;
-    let catches_up = makes_up(&options)?;
-    let terms = Appointments { calendar, offset, catches_up };
-    call.make(op, &options, function, Plan::Calendar(terms))
+    let repeats = Repeats::read(&options)?;
+    let terms = Appointments { calendar, offset, catches_up: repeats.catches_up };
+    call.make(op, &options, function, Plan::Calendar(terms), repeats)
 }
 
 fn refuse(op: &str, options: &Options, wrong: Wrong) -> Fault {
@@ -136,9 +136,21 @@ fn refuse(op: &str, options: &Options, wrong: Wrong) -> Fault {
     }
 }
 
-/// Reads `missed`: whether one run makes up for those that could not take place.
-fn makes_up(options: &Options) -> Result<bool, Fault> {
-    Ok(options.choice("missed", &[("skip", false), ("once", true)])?.unwrap_or(false))
+/// What becomes of firings of a timer that fires more than once.
+#[derive(Debug, Clone, Copy, Default)]
+struct Repeats {
+    /// How many wait while a run is under way.
+    queue: usize,
+    /// Whether one run makes up for those that could not take place.
+    catches_up: bool,
+}
+
+impl Repeats {
+    fn read(options: &Options) -> Result<Self, Fault> {
+        let queue = options.choice("overlap", &[("skip", 0), ("queue", QUEUE)])?.unwrap_or(0);
+        let missed = options.choice("missed", &[("skip", false), ("once", true)])?;
+        Ok(Self { queue, catches_up: missed.unwrap_or(false) })
+    }
 }
 
 impl Call<'_> {
@@ -170,10 +182,16 @@ impl Call<'_> {
     }
 
     /// Makes the timer, which is armed as soon as this version of the script counts.
-    fn make(self, op: &str, options: &Options, function: Function, plan: Plan) -> Made {
+    fn make(
+        self,
+        op: &str,
+        options: &Options,
+        function: Function,
+        plan: Plan,
+        repeats: Repeats,
+    ) -> Made {
         let name = options.name("name")?;
-        let queue = options.choice("overlap", &[("skip", 0), ("queue", QUEUE)])?.unwrap_or(0);
-        let catch_up = usize::from(makes_up(options)?);
+        let queue = repeats.queue.max(usize::from(repeats.catches_up));
         let timeout = options.duration("timeout")?;
         let most = self.host.limits.timers;
         if self.host.timers.borrow().len() >= most {
@@ -192,7 +210,7 @@ impl Call<'_> {
             Some(name) => format!("timer {name}"),
             None => "timer".into(),
         };
-        let handler = Serial::new(Origin::Timer, function, what, queue.max(catch_up), Full::Refuse);
+        let handler = Serial::new(Origin::Timer, function, what, queue, Full::Refuse);
         let timer = Rc::new(Timer {
             name,
             plan,

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use mlua::{Lua, MetaMethod, Table, UserData, UserDataMethods, Value};
+use mlua::{Lua, MetaMethod, Table, UserData, UserDataFields, UserDataMethods, Value};
 
 use super::{
     super::{
@@ -14,9 +14,10 @@ use super::{
                 TimerId,
                 plan::{Due, Entry, Plan},
             },
+            signatures::{self, TIMER},
         },
-        bind, method,
-        options::own,
+        bind,
+        held::{self, Held, own},
     },
     Timer, cancel, fire_by_hand,
 };
@@ -29,11 +30,20 @@ pub(super) struct Handle {
     methods: Table,
 }
 
+impl Held for Handle {
+    const SHAPE: &'static signatures::Handle = &TIMER;
+
+    fn methods(&self) -> Option<&Table> {
+        Some(&self.methods)
+    }
+}
+
 impl UserData for Handle {
+    fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
+        held::names::<Self, F>(fields);
+    }
+
     fn add_methods<M: UserDataMethods<Self>>(add: &mut M) {
-        add.add_meta_method(MetaMethod::Index, |lua, this, name: String| {
-            method(lua, &this.methods, &name)
-        });
         add.add_meta_method(MetaMethod::ToString, |_, this, ()| {
             Ok(format!("timer {}", this.timer.name.as_deref().unwrap_or("without a name")))
         });
@@ -60,7 +70,7 @@ pub(super) fn methods(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
         })?;
         methods.set(name, bound)?;
     }
-    Ok(methods)
+    held::checked(methods, &TIMER)
 }
 
 /// When a timer fires next, in UNIX seconds; one that is not armed yet, as if it were now.
