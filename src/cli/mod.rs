@@ -13,6 +13,7 @@ mod running;
 mod show;
 mod sources;
 mod stop;
+mod stubs;
 mod table;
 mod test;
 
@@ -83,6 +84,8 @@ enum Command {
     Stop(stop::Args),
     /// Show the latest log of the running puad, and follow it
     Logs(logs::Args),
+    /// Write what editors need to know puad's functions: type stubs and settings
+    Stubs(stubs::Args),
     /// Print a script that completes puad's commands and options in a shell
     Completions(completions::Args),
 }
@@ -109,6 +112,7 @@ pub fn main() -> ExitCode {
         Command::Resume(args) => reload::resume(&args),
         Command::Stop(args) => stop::run(&args),
         Command::Logs(args) => logs::run(&args),
+        Command::Stubs(args) => stubs::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     ExitCode::from(done.unwrap_or_else(|ended| ended.tell()))

@@ -243,7 +243,8 @@ fn list_dir(dir: &Path) -> Result<Vec<PathBuf>, Problem> {
 fn is_script(name: &str) -> bool {
     let is_lua = name.ends_with(".lua") || name.ends_with(".luau");
     let is_test = name.ends_with("_test.lua") || name.ends_with("_test.luau");
-    is_lua && !is_test && !name.ends_with(".d.luau") && !name.starts_with(['.', '_'])
+    let is_stub = name.ends_with(".d.luau") || name.ends_with(".meta.lua");
+    is_lua && !is_test && !is_stub && !name.starts_with(['.', '_'])
 }
 
 /// Finds the file of a `[[script]]`.

@@ -355,6 +355,7 @@ fn the_scripts_of_the_folder_are_those_that_run_by_themselves() {
         ("scripts/a_test.lua", ""),
         ("scripts/b_test.luau", ""),
         ("scripts/puad.d.luau", ""),
+        ("scripts/puad.meta.lua", ""),
         ("scripts/_draft.lua", ""),
         ("scripts/.#b.lua", ""),
         ("scripts/notes.txt", ""),

@@ -60,6 +60,7 @@ mod script_tests;
 mod secrets;
 mod simulation;
 mod sockets;
+mod stubs;
 mod support;
 mod tasks;
 mod timers;
