@@ -15,6 +15,7 @@ mod control_program;
 mod coroutines;
 mod cost;
 mod defence;
+mod doc_blocks;
 mod document_roundtrip;
 mod documents;
 mod examples;
