@@ -18,6 +18,7 @@ mod defence;
 mod doc_blocks;
 mod document_roundtrip;
 mod documents;
+mod example_pages;
 mod examples;
 mod files;
 mod framing;
