@@ -136,7 +136,8 @@ async fn serve(
     let specs = std::mem::take(&mut config.scripts);
     let mut scripts = Scripts::start(specs, &running.handle);
     let mut reloader = Reloader::new(load, config);
-    let mut changes = scripts.watch_files(reloader.watched());
+    let mut watched = reloader.watched();
+    let mut changes = scripts.watch_files(watched.clone());
     let mut desk = Desk::new(running.handle.downgrade(), scripts.view());
     let is_stopping = Arc::new(AtomicBool::new(false));
     if let Some(metrics) = metrics {
@@ -162,6 +163,11 @@ async fn serve(
     let loading = scripts.loaded(Duration::from_secs(24 * 3600));
     let mut failed = pin!(all_failed(scripts.status().len(), loading, by_hand));
     let end = loop {
+        // The configuration may name another folder now.
+        if watched != reloader.watched() {
+            watched = reloader.watched();
+            changes = scripts.watch_files(watched.clone());
+        }
         tokio::select! {
             () = &mut failed => break Some(End::NoScript),
             () = running.handle.closed() => break Some(End::CoreGone),

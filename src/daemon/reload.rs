@@ -31,8 +31,12 @@ impl Reloader {
 
     /// The files and folders whose changes ask for a reload.
     pub(super) fn watched(&self) -> Vec<PathBuf> {
-        let paths = self.used.file.iter().chain(&self.used.scripts_dir);
-        paths.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())).collect()
+        let Config { file, scripts_dir, .. } = &self.used;
+        // Where no folder is named, one beside the file counts as soon as it is there.
+        let usual = || file.as_ref().map(|file| file.with_file_name("scripts"));
+        let dir = scripts_dir.clone().or_else(usual);
+        let paths = file.iter().cloned().chain(dir);
+        paths.map(|path| std::path::absolute(&path).unwrap_or(path)).collect()
     }
 
     /// Reads and applies; what then comes of each script is told by the future.

@@ -11,7 +11,7 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::timeout,
 };
 
@@ -26,7 +26,7 @@ use super::{
     status::Vitals,
     testing::Fakes,
     thread::{self, Setup},
-    threads::Threads,
+    threads::{Place, Threads},
     watch::Hub,
 };
 use crate::{
@@ -44,6 +44,8 @@ pub(super) struct Ground {
     pub(super) threads: Threads,
     /// How long a new version has for declaring publications again, at the least.
     pub(super) orphan_patience: Duration,
+    /// Becomes true when puad stops: what is staged then is not waited for.
+    pub(super) stopping: watch::Receiver<bool>,
     /// Nothing outside is to be changed: a check.
     pub(super) is_rehearsal: bool,
     /// What stands in for the outside: a test.
@@ -103,6 +105,7 @@ impl Generation {
         spec: ScriptSpec,
         number: u64,
         heritage: Option<Heritage>,
+        place: Option<Arc<Place>>,
         keeper: mpsc::UnboundedSender<ToKeeper>,
     ) -> Result<(Self, Loaded), Problem> {
         let (mail, inbox) = mpsc::unbounded_channel();
@@ -124,7 +127,7 @@ impl Generation {
         };
         let ended = ground
             .threads
-            .run(&name, move || thread::serve(setup))
+            .run(&name, place, move || thread::serve(setup))
             .map_err(|error| Problem::new(format!("no thread for this script: {error}")))?;
         Ok((Self { mail, vitals, modules, ended }, loaded))
     }

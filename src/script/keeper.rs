@@ -11,7 +11,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::{Instant, sleep_until, timeout},
 };
 
@@ -22,6 +22,7 @@ use super::{
     life::Reason,
     pattern::Pattern,
     status::{Book, Standing},
+    threads::Place,
     watch::{Request, WatchId},
 };
 use crate::command::{Command, Owner, Reply};
@@ -67,6 +68,8 @@ pub(super) struct Keeper {
     standing: Arc<Mutex<Standing>>,
     spec: ScriptSpec,
     current: Option<Generation>,
+    /// What gives its versions a thread of their own.
+    place: Option<Arc<Place>>,
     /// What the current version was made of.
     running: [u8; 32],
     /// The newest version that could not run, if that is newer than the current one.
@@ -113,6 +116,7 @@ impl Keeper {
             standing,
             spec,
             current: None,
+            place: None,
             running: [0; 32],
             failed: None,
             is_unread: false,
@@ -149,7 +153,11 @@ impl Keeper {
                 loaded = ended(&mut self.loading) => self.has_loaded(loaded),
                 () = at(wake) => {
                     if self.is_over().await {
-                        break;
+                        if self.inbox.is_empty() {
+                            break;
+                        }
+                        // It may be wanted again by now.
+                        self.gone_at = Some(Instant::now());
                     }
                 }
             }
@@ -169,7 +177,11 @@ impl Keeper {
                 let _ = done.send(self.take(*spec, force).await);
             }
             ToKeeper::Unreadable(problem, done) => {
-                (self.is_wanted, self.gone_at) = (true, None);
+                self.is_wanted = true;
+                self.gone_at = match self.spec.path.exists() {
+                    true => None,
+                    false => self.gone_at.or(Some(Instant::now() + GONE)),
+                };
                 let _ = done.send(self.cannot_read(problem));
             }
             ToKeeper::Unwanted(done) => {
@@ -204,6 +216,7 @@ impl Keeper {
                 self.take(spec, false).await;
             }
             Err(_) if !self.spec.path.exists() => {
+                self.look_at = None;
                 if self.gone_at.is_none() && self.current.is_some() {
                     let script = &*self.spec.name;
                     tracing::warn!(
@@ -216,6 +229,7 @@ impl Keeper {
                 self.gone_at.get_or_insert(Instant::now() + GONE);
             }
             Err(problem) => {
+                self.look_at = None;
                 self.cannot_read(problem);
             }
         }
@@ -265,9 +279,17 @@ impl Keeper {
         self.spec = spec;
         let was_unread = std::mem::take(&mut self.is_unread);
         if !force && self.runs(wanted) {
-            if was_unread || self.failed.take().is_some() {
-                tracing::info!(script = &*self.spec.name, "is what is running again");
-                self.stand(ScriptState::Running, None);
+            let had_failed = self.failed.take().is_some();
+            if was_unread || had_failed {
+                let script = &*self.spec.name;
+                tracing::info!(
+                    script,
+                    "its file is what version {} is made of again",
+                    self.generation
+                );
+                let is_loading = self.loading.is_some();
+                let state = if is_loading { ScriptState::Starting } else { ScriptState::Running };
+                self.stand(state, None);
             }
             return Taken::Unchanged;
         }
@@ -302,8 +324,10 @@ impl Keeper {
         self.generation += 1;
         self.running = self.spec.hash();
         self.failed = None;
+        self.place = self.place.take().or_else(|| self.ground.threads.place());
+        let place = self.place.clone();
         let (spec, keeper) = (self.spec.clone(), self.sender.clone());
-        match Generation::start(&self.ground, spec, self.generation, None, keeper) {
+        match Generation::start(&self.ground, spec, self.generation, None, place, keeper) {
             Ok((generation, loaded)) => {
                 self.count(&generation);
                 self.current = Some(generation);
@@ -325,7 +349,10 @@ impl Keeper {
         match &loaded {
             Ok(()) => {
                 tracing::info!(script = &*self.spec.name, "running");
-                self.stand(ScriptState::Running, None);
+                // A newer version may have failed meanwhile, and that is what is to be seen.
+                if self.failed.is_none() && !self.is_unread {
+                    self.stand(ScriptState::Running, None);
+                }
             }
             Err(problem) => {
                 tracing::error!(script = &*self.spec.name, "not running: {problem}");
@@ -336,7 +363,9 @@ impl Keeper {
         if loaded.is_err() {
             // Half a script is none; its thread has ended by itself.
             let modules = self.current.take().map(|current| current.modules).unwrap_or_default();
-            self.failed = Some(Failed { spec: self.running, modules });
+            let failed = Failed { spec: self.running, modules };
+            self.failed.get_or_insert(failed);
+            self.place = None;
         }
         if let Some(waiting) = self.waiting.take() {
             let _ = waiting.send(loaded);
@@ -350,9 +379,19 @@ impl Keeper {
         let number = self.generation + 1;
         let heritage = self.heritage(&current).await;
         let (spec, keeper) = (self.spec.clone(), self.sender.clone());
-        let started = Generation::start(&self.ground, spec, number, Some(heritage), keeper);
+        let place = self.place.clone();
+        let started = Generation::start(&self.ground, spec, number, Some(heritage), place, keeper);
+        let mut stopping = self.ground.stopping.clone();
         let staged = match started {
-            Ok((staged, loaded)) => match timeout(STAGING, loaded).await {
+            Ok((staged, loaded)) => match tokio::select! {
+                loaded = timeout(STAGING, loaded) => loaded,
+                // Nothing takes over any more; the older version has its farewell to say.
+                () = stops(&mut stopping) => {
+                    let _ = staged.mail.send(Mail::Stop);
+                    self.current = Some(current);
+                    return Taken::Stopping;
+                }
+            } {
                 Ok(Ok(Ok(()))) => Ok(staged),
                 Ok(Ok(Err(problem))) => Err((staged, problem)),
                 Ok(Err(_)) => Err((staged, Problem::new("the script's thread has ended"))),
@@ -449,6 +488,7 @@ impl Keeper {
             current.retire(reason).await;
             let _ = timeout(CORE, current.ended()).await;
         }
+        self.place = None;
     }
 
     fn stand(&self, state: ScriptState, problem: Option<Problem>) {
@@ -540,6 +580,13 @@ async fn ended(loading: &mut Option<Loaded>) -> Result<(), Problem> {
             loaded.await.unwrap_or_else(|_| Err(Problem::new("the script's thread has ended")))
         }
         None => std::future::pending().await,
+    }
+}
+
+/// Waits until puad stops; where nobody can say so, for ever.
+async fn stops(stopping: &mut watch::Receiver<bool>) {
+    if stopping.wait_for(|stops| *stops).await.is_err() {
+        std::future::pending().await
     }
 }
 

@@ -16,6 +16,8 @@ pub(super) struct Orphans {
     left: BTreeMap<Key, Origin>,
     /// When they are looked at; `None` before the take-over, and when they have been.
     due: Option<Instant>,
+    /// Some were spared because the script listens.
+    has_spared: bool,
     /// Timers that have not run since; each might still declare one.
     unrun: BTreeSet<TimerId>,
 }
@@ -66,7 +68,15 @@ impl Orphans {
         for key in &gone {
             self.left.remove(key);
         }
+        self.has_spared = !self.left.is_empty();
         gone
+    }
+
+    /// The script listens no more: what was spared for that is looked at again.
+    pub(super) fn look_again(&mut self, now: Instant) {
+        if std::mem::take(&mut self.has_spared) {
+            self.due = Some(now);
+        }
     }
 
     /// What a still newer version has to care for.
@@ -126,5 +136,10 @@ mod tests {
         let mut orphans = waiting(now, &[]);
         assert_eq!(orphans.take_due(now + PATIENCE, true), [key("timer"), key("top")]);
         assert_eq!(orphans.left().keys().collect::<Vec<_>>(), [&key("event")]);
+        assert!(orphans.next().is_none(), "while it listens");
+        orphans.look_again(now + PATIENCE * 2);
+        assert_eq!(orphans.take_due(now + PATIENCE * 2, false), [key("event")]);
+        orphans.look_again(now + PATIENCE * 3);
+        assert!(orphans.next().is_none());
     }
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::Instant,
 };
 
@@ -51,6 +51,7 @@ impl Default for How {
 #[derive(Debug)]
 pub struct Scripts {
     orders: mpsc::UnboundedSender<Order>,
+    stopping: watch::Sender<bool>,
     book: Book,
     loading: Vec<(Arc<str>, Loading)>,
     hub: Hub,
@@ -123,6 +124,7 @@ impl Scripts {
         let commons = Arc::new(Commons::default());
         let metrics = commons.metrics.clone();
         let processes = commons.processes.clone();
+        let (stopping, is_stopping) = watch::channel(false);
         let ground = Ground {
             core: core.clone(),
             hub: hub.clone(),
@@ -130,6 +132,7 @@ impl Scripts {
             clock: Clock::default(),
             threads: Threads::new(how.own_threads),
             orphan_patience: how.orphan_patience,
+            stopping: is_stopping,
             is_rehearsal: how.is_rehearsal,
             fakes: None,
         };
@@ -152,7 +155,7 @@ impl Scripts {
         if let Err(error) = &spawned {
             tracing::error!(%error, "no thread for scripts: none runs");
         }
-        Self { orders, book, loading, hub, metrics, processes, thread: spawned.ok() }
+        Self { orders, stopping, book, loading, hub, metrics, processes, thread: spawned.ok() }
     }
 
     /// Waits until the top level of every script has ended, for `limit` at the most, and returns
@@ -257,6 +260,7 @@ impl Scripts {
     /// Ends every script and waits for its thread, for `limit` at the most.
     pub async fn stop(mut self, limit: Duration) {
         let (reply, stopped) = oneshot::channel();
+        self.stopping.send_replace(true);
         let _ = self.orders.send(Order::Stop(reply));
         let thread = self.thread.take();
         let joined = async {

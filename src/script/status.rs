@@ -120,7 +120,12 @@ pub(super) struct Standing {
 impl Standing {
     /// Returns what is shown.
     pub(super) fn status(&self) -> Status {
-        let vitals = self.vitals.lock().map(|vitals| vitals.clone()).unwrap_or_default();
+        let mut vitals = self.vitals.lock().map(|vitals| vitals.clone()).unwrap_or_default();
+        if self.state == ScriptState::Failed {
+            // Nothing of it is there any more but what it has counted.
+            let Vitals { errors, kills, last_error, .. } = vitals;
+            vitals = Vitals { errors, kills, last_error, ..Vitals::default() };
+        }
         let state = match self.state {
             ScriptState::Failed => ScriptState::Failed,
             _ if vitals.is_held => ScriptState::Hold,

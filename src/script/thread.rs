@@ -92,7 +92,9 @@ pub(super) async fn serve(setup: Setup) {
     tokio::task::spawn_local(async move {
         let run = top_level.run(Origin::Top, chunk, ()).await;
         keep_house(&top_level, &lua, &at_top);
-        if run.is_err() && is_first {
+        // One that is being ended has been taken over from, or has nothing to let go any more.
+        let is_live = top_level.life.phase() == Phase::Live;
+        if run.is_err() && is_first && is_live {
             // Half a script is none: its timers end, and what it published is let go.
             top_level.abandon();
             let _ = top_level.mail.send(Mail::Stop);
@@ -100,12 +102,15 @@ pub(super) async fn serve(setup: Setup) {
         let is_well = run.is_ok();
         // Whoever started it may have lost patience.
         let _ = loaded.send(run.map(|_| ()));
-        if is_well && is_first {
+        if is_well && is_first && is_live {
             api::script::ready(&top_level);
         }
     });
     let mut batch: Vec<PublicationEvent> = Vec::new();
     let ending = loop {
+        if host.watches.borrow().is_empty() {
+            host.orphans.borrow_mut().look_again(host.now());
+        }
         let rests = host.is_held() || host.life.phase() != Phase::Live;
         let next = if rests { None } else { api::timer::next_look(&host) };
         let next = [next, host.orphans.borrow().next()].into_iter().flatten().min();
@@ -162,7 +167,9 @@ fn take_over(host: &Rc<Host>, lua: &Lua, carried: Carried) {
     host.take_over(lua);
     // What nobody has taken up by now is no timer any more.
     host.phases.take();
-    let mut left = carried.publications;
+    // The older version may have been too busy to tell; what it had published is known all the same.
+    let mut left = api::pua::undeclared(host);
+    left.extend(carried.publications);
     left.retain(|key, _| !host.publications.borrow().get(key).is_some_and(|own| own.is_declared()));
     let timers: Vec<_> = host.timers.borrow().ids().collect();
     let due = host.now() + host.orphan_patience;

@@ -60,13 +60,25 @@ impl Threads {
         Self(Arc::new(Shared { most: 0, is_here: true, own, pool }))
     }
 
-    /// Runs what `start` makes to its end; the receiver is told then.
+    /// Takes a place among the threads of their own, for a script over all its versions; there is
+    /// none when all are taken.
+    pub(super) fn place(&self) -> Option<Arc<Place>> {
+        let shared = self.0.clone();
+        let taken = shared.own.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |own| {
+            (own < shared.most).then_some(own + 1)
+        });
+        taken.ok().map(|_| Arc::new(Place(self.0.clone())))
+    }
+
+    /// Runs what `start` makes to its end, on a thread of its own where there is a place for it;
+    /// the receiver is told then.
     ///
     /// # Errors
     /// When the system gives no thread.
     pub(super) fn run<F: Future<Output = ()> + 'static>(
         &self,
         name: &str,
+        place: Option<Arc<Place>>,
         start: impl FnOnce() -> F + Send + 'static,
     ) -> io::Result<oneshot::Receiver<()>> {
         let start: Start = Box::new(move || Box::pin(start()));
@@ -76,16 +88,12 @@ impl Threads {
             tokio::task::spawn_local(job.run());
             return Ok(ended);
         }
-        if self.0.own.fetch_add(1, Ordering::Relaxed) < self.0.most {
-            let shared = self.0.clone();
-            let spawned = spawn(format!("lua {name}"), move || {
-                let _place = Place(shared);
-                on_runtime(async { job.run().await });
-            });
-            return spawned.map(|()| ended);
-        }
-        self.0.own.fetch_sub(1, Ordering::Relaxed);
-        self.share(job).map(|()| ended)
+        let Some(place) = place else { return self.share(job).map(|()| ended) };
+        let spawned = spawn(format!("lua {name}"), move || {
+            let _place = place;
+            on_runtime(async { job.run().await });
+        });
+        spawned.map(|()| ended)
     }
 
     /// Gives a job to one of the shared threads, each in turn.
@@ -123,7 +131,8 @@ impl Job {
 }
 
 /// A place among the threads of their own; dropping it makes room.
-struct Place(Arc<Shared>);
+#[derive(Debug)]
+pub(super) struct Place(Arc<Shared>);
 
 impl Drop for Place {
     fn drop(&mut self) {
@@ -171,7 +180,7 @@ mod tests {
                     names.send(name).expect("heard");
                     let _ = held.await;
                 };
-                threads.run("x", start).expect("a thread")
+                threads.run("x", threads.place(), start).expect("a thread")
             })
             .collect();
         let ran: Vec<String> = seen.iter().take(10).collect();
@@ -191,7 +200,11 @@ mod tests {
                 let own = std::thread::current().name() == Some("lua y");
                 name.send(own).expect("heard");
             };
-            threads.run("y", run).expect("a thread").blocking_recv().expect("ended");
+            threads
+                .run("y", threads.place(), run)
+                .expect("a thread")
+                .blocking_recv()
+                .expect("ended");
             if told.recv().expect("ran") {
                 return;
             }

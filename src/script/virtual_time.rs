@@ -57,6 +57,7 @@ impl Play {
             clock: Clock::beginning_at(begins.parse().expect("a time")),
             threads: Threads::new(1),
             orphan_patience: Duration::from_secs(60),
+            stopping: tokio::sync::watch::channel(false).1,
             is_rehearsal: false,
             fakes: None,
         };

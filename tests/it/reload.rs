@@ -345,3 +345,82 @@ fn every_way_of_saving_is_seen_once() {
     }
     house.is_quiet(400);
 }
+
+#[test]
+fn an_emptied_file_that_goes_or_breaks_is_said_once() {
+    let house = House::new(OPEN);
+    house.request();
+    std::fs::write(house.path("test.lua"), "").expect("written");
+    std::thread::sleep(Duration::from_millis(400));
+    std::fs::write(house.path("test.lua"), b"-- \xff").expect("written");
+    let status = house.until("test", |status| status.state == ScriptState::Stale);
+    assert!(status.last_error.expect("why").message.contains("not UTF-8"));
+    // Longer than an empty file is waited for.
+    std::thread::sleep(Duration::from_millis(2500));
+    assert_eq!(house.status("test").reload_failures, 1);
+    house.write("test.lua", OPEN);
+    house.until("test", |status| status.state == ScriptState::Running);
+    house.is_quiet(100);
+}
+
+#[test]
+fn a_first_top_level_that_waits_may_be_replaced_and_what_it_published_stays_up() {
+    let waiting = format!("{OPEN} assert(sleep('1h'))");
+    let house = House::starting(&waiting);
+    assert_eq!(house.request().text(), "open");
+    house.write("test.lua", OPEN);
+    let status = house.until("test", |status| status.generation == 2);
+    assert_eq!((status.state, status.last_error), (ScriptState::Running, None));
+    house.is_quiet(500);
+}
+
+#[test]
+fn a_stale_script_stays_so_when_its_first_top_level_ends() {
+    let house = House::starting(&format!("{OPEN} sleep(2)"));
+    house.request();
+    house.write("test.lua", "local x = = 1");
+    house.until("test", |status| status.state == ScriptState::Stale);
+    std::thread::sleep(Duration::from_millis(2200));
+    assert_eq!(house.status("test").state, ScriptState::Stale);
+}
+
+#[test]
+fn a_script_that_comes_back_while_it_is_being_stopped_is_started_again() {
+    let slow = format!("{OPEN} script.on_stop(function() sleep(1.5) end)");
+    let house = House::with(Server::granting(), &[("test.lua", &slow), ("other.lua", "")]);
+    house.request();
+    house.update(&["other.lua"], Force::Nothing);
+    // Five seconds of patience have passed, and its farewell is under way.
+    std::thread::sleep(Duration::from_millis(5700));
+    house.update(&["other.lua", "test.lua"], Force::Nothing);
+    assert_eq!(house.request().need("Expires"), "0");
+    assert_eq!(house.request().text(), "open");
+    house.until("test", |status| status.state == ScriptState::Running);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_what_is_staged() {
+    let source = format!("{OPEN} if script.generation > 1 then sleep('1h') end");
+    let mut house = House::new(&source);
+    house.request();
+    house.write("test.lua", &format!("-- two\n{source}"));
+    // The new version waits in its top level.
+    std::thread::sleep(Duration::from_millis(800));
+    let began = std::time::Instant::now();
+    house.stop();
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[test]
+fn what_a_version_published_that_is_too_busy_to_say_so_is_let_go_all_the_same() {
+    let limits = Limits { cpu: Duration::from_secs(30), ..Limits::default() };
+    let source = format!(
+        "{OPEN} timer.after(0.3, function() local t = os.clock() while os.clock() - t < 6 do end end)"
+    );
+    let house = House::limited(limits, &source);
+    house.request();
+    std::thread::sleep(Duration::from_millis(400));
+    house.write("test.lua", "local nothing = true");
+    house.until("test", |status| status.generation == 2);
+    assert_eq!(house.request().need("Expires"), "0");
+}

@@ -121,3 +121,22 @@ fn timers_are_listed_with_their_schedule() {
     assert_eq!((&rows[0]["kind"], &rows[1]["kind"]), (&"every".into(), &"cron".into()));
     assert!(rows[0]["next"].as_f64().expect("a time") > 1_700_000_000.0);
 }
+
+#[test]
+fn another_folder_of_scripts_is_watched_from_then_on() {
+    let (server, folder, daemon) = lit("");
+    std::fs::create_dir(folder.path().join("more")).expect("a folder");
+    let more = format!(
+        "[sip]\nlisten = \"udp:127.0.0.1:0\"\n[scripts]\ndir = \"more\"\n# {}",
+        server.uri()
+    );
+    folder.write("puad.toml", &more);
+    assert_eq!(server.received(LONG).expect("a removal").need("Expires"), "0");
+    daemon.wait_for("stopped: it is wanted no more");
+    let late = format!(
+        "pua.publish {{ presentity_uri = '{}', event = 'dialog', body = 'late' }}",
+        server.uri()
+    );
+    folder.write("more/late.lua", &late);
+    assert_eq!(server.received(LONG).expect("a PUBLISH").text(), "late");
+}

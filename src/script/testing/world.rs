@@ -159,6 +159,7 @@ impl World {
             clock,
             threads: Threads::here(),
             orphan_patience: Duration::from_secs(60),
+            stopping: tokio::sync::watch::channel(false).1,
             is_rehearsal: false,
             fakes: Some(fakes.clone()),
         };

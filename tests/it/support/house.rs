@@ -33,17 +33,18 @@ impl House {
 
     /// Starts `test.lua` with this source, which may reach outside.
     pub fn allowing(allow: Permissions, source: &str) -> Self {
-        Self::build(Server::granting(), &[("test.lua", source)], allow, Limits::default())
+        Self::build(Server::granting(), &[("test.lua", source)], allow, Limits::default()).loaded()
     }
 
     /// Starts `test.lua` with this source and these limits.
     pub fn limited(limits: Limits, source: &str) -> Self {
         Self::build(Server::granting(), &[("test.lua", source)], Permissions::default(), limits)
+            .loaded()
     }
 
     /// Starts every file that does not lie in a folder below.
     pub fn with(server: Server, files: &[(&str, &str)]) -> Self {
-        Self::build(server, files, Permissions::default(), Limits::default())
+        Self::build(server, files, Permissions::default(), Limits::default()).loaded()
     }
 
     fn build(server: Server, files: &[(&str, &str)], allow: Permissions, limits: Limits) -> Self {
@@ -61,11 +62,22 @@ impl House {
         let specs = specs.map(|(name, _)| house.spec(name)).collect();
         let how = How { orphan_patience: Duration::from_millis(300), ..How::default() };
         let core = &house.running.as_ref().expect("a driver").handle;
-        let mut scripts = Scripts::start_as(how, specs, core);
-        let wrong = house.runtime.block_on(scripts.loaded(Duration::from_secs(5)));
-        assert!(wrong.is_empty(), "{wrong:?}");
-        house.scripts = Some(scripts);
+        house.scripts = Some(Scripts::start_as(how, specs, core));
         house
+    }
+
+    /// Waits until every top level has ended well.
+    fn loaded(mut self) -> Self {
+        let loading = self.scripts.as_mut().expect("running").loaded(Duration::from_secs(5));
+        let wrong = self.runtime.block_on(loading);
+        assert!(wrong.is_empty(), "{wrong:?}");
+        self
+    }
+
+    /// Starts `test.lua` with this source, and does not wait for its top level.
+    pub fn starting(source: &str) -> Self {
+        let files = [("test.lua", source)];
+        Self::build(Server::granting(), &files, Permissions::default(), Limits::default())
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

@@ -122,14 +122,27 @@ pub(in crate::script) fn inherit(host: &Host, publications: &[PublicationInfo]) 
 pub(in crate::script) fn origins(host: &Host) -> BTreeMap<Key, Origin> {
     let mut origins = host.orphans.borrow().left().clone();
     for (key, entry) in host.publications.borrow().iter() {
-        if let Some(origin) = entry.origin.get().filter(|_| entry.is_known.get()) {
+        if let Some(origin) = entry.origin.get().filter(|_| entry.may_be_up()) {
             origins.insert(key.clone(), origin);
         }
     }
     origins
 }
 
+/// Returns what earlier versions have published and this one has not declared. What kind of activity
+/// did may be known to the earlier one; until then, one that may do so again.
+pub(in crate::script) fn undeclared(host: &Host) -> BTreeMap<Key, Origin> {
+    let publications = host.publications.borrow();
+    let left = publications.iter().filter(|(_, entry)| !entry.is_declared() && entry.may_be_up());
+    left.map(|(key, _)| (key.clone(), Origin::Event)).collect()
+}
+
 impl Entry {
+    /// Returns whether the core has the publication, or may have it in a moment.
+    fn may_be_up(&self) -> bool {
+        self.is_known.get() || self.calls.get() > 0
+    }
+
     /// Returns whether this version has declared the publication.
     pub(in crate::script) fn is_declared(&self) -> bool {
         self.origin.get().is_some()
