@@ -57,6 +57,7 @@ mod response;
 mod roundtrip;
 mod script;
 mod script_bodies;
+mod script_bounds;
 mod script_publish;
 mod script_tests;
 mod secrets;

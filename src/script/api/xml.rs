@@ -124,7 +124,7 @@ fn node_meta(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
         bind(lua, host, |_, args| {
             let (node, path) = call_of("find", &args)?;
             let mut found = Vec::new();
-            walk(&node, &path, 1, &mut found)?;
+            walk("find", &node, &path, 1, &mut found)?;
             Ok(found.into_iter().next())
         })?,
     )?;
@@ -133,7 +133,7 @@ fn node_meta(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
         bind(lua, host, |_, args| {
             let (node, path) = call_of("find_all", &args)?;
             let mut found = Vec::new();
-            walk(&node, &path, usize::MAX, &mut found)?;
+            walk("find_all", &node, &path, usize::MAX, &mut found)?;
             Ok(found)
         })?,
     )?;
@@ -165,6 +165,12 @@ fn call_of(method: &str, args: &MultiValue) -> Result<(Table, Vec<String>), Faul
             )));
         }
     };
+    let count = path.split('/').count();
+    if count > MOST_STEPS {
+        return Err(Fault::misuse(format!(
+            "{method}: path: {count} steps are more than the {MOST_STEPS} of a path"
+        )));
+    }
     let steps: Vec<String> = path.split('/').map(str::to_owned).collect();
     if steps.iter().any(|step| step.is_empty() || step.contains(['[', '@', ':'])) {
         return Err(Fault::misuse(format!(
@@ -174,26 +180,52 @@ fn call_of(method: &str, args: &MultiValue) -> Result<(Table, Vec<String>), Faul
     Ok((node, steps))
 }
 
-/// Follows a path down from a node, in document order.
-fn walk(node: &Table, path: &[String], most: usize, found: &mut Vec<Table>) -> mlua::Result<()> {
+/// Follows a path down from a node, in document order, until `most` are found.
+fn walk(
+    method: &str,
+    node: &Table,
+    path: &[String],
+    most: usize,
+    found: &mut Vec<Table>,
+) -> Result<(), Fault> {
+    let mut left = MOST_NODES;
+    if descend(node, path, most, found, &mut left)? {
+        return Ok(());
+    }
+    Err(Fault::misuse(format!(
+        "{method}: this path leads over more than {MOST_NODES} elements; does the tree lead back into itself?"
+    )))
+}
+
+/// Follows a path while there are elements `left` to look at; false when there are none. The tree
+/// is a script's own tables, which may lead in circles; paths are short, so that this is never deep.
+fn descend(
+    node: &Table,
+    path: &[String],
+    most: usize,
+    found: &mut Vec<Table>,
+    left: &mut u32,
+) -> mlua::Result<bool> {
     let Some((step, rest)) = path.split_first() else {
         found.push(node.clone());
-        return Ok(());
+        return Ok(true);
     };
     // A script may have put something else there.
-    let Value::Table(children) = node.raw_get("children")? else { return Ok(()) };
+    let Value::Table(children) = node.raw_get("children")? else { return Ok(true) };
     for child in children.sequence_values::<Value>() {
         if found.len() >= most {
             break;
         }
+        let Some(fewer) = left.checked_sub(1) else { return Ok(false) };
+        *left = fewer;
         let Value::Table(child) = child? else { continue };
         let is_meant = step == "*"
             || matches!(child.raw_get("name")?, Value::String(name) if name.as_bytes() == step.as_bytes());
-        if is_meant {
-            walk(&child, rest, most, found)?;
+        if is_meant && !descend(&child, rest, most, found, left)? {
+            return Ok(false);
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 fn escape(lua: &Lua, args: &MultiValue) -> Result<Value, Fault> {
@@ -220,5 +252,7 @@ fn escape(lua: &Lua, args: &MultiValue) -> Result<Value, Fault> {
 
 /// Bytes of a document.
 const LONGEST: usize = 8 * 1024 * 1024;
-/// Elements and texts of a document.
+/// Steps of a path; no document is that deep.
+const MOST_STEPS: usize = 64;
+/// Elements and texts of a document, and elements that one search looks at.
 const MOST_NODES: u32 = 200_000;

@@ -1,0 +1,38 @@
+//! What one call of a script can make puad do is bounded, and the bound is named.
+
+use puad::script::Permissions;
+
+use crate::support::lua::{Stage, saying};
+
+/// Starts a script in which `try` says what became of a call.
+fn trying(source: &str) -> Stage {
+    let allow = Permissions { exec: vec!["env".into()], ..Permissions::default() };
+    let source = format!(
+        "local function try(f, ...) local r = table.pack(pcall(f, ...)) say(`{{r[1]}} {{r[2]}} {{r[3]}}`) end\n{source}"
+    );
+    Stage::set(&saying(&source), |spec| spec.allow = allow)
+}
+
+#[test]
+fn a_path_in_a_document_has_an_end_even_where_the_tree_has_none() {
+    let mut stage = trying(
+        r#"
+        local d = xml.parse("<a><b/></a>")
+        d.name = "a"
+        d.children[1], d.children[2] = d, d
+        try(function() return d:find("a/a/a").name end)
+        try(function() return d:find(string.rep("a/", 1000) .. "a") end)
+        try(function() return d:find(string.rep("a/", 60) .. "b") end)
+        try(function() return d:find_all(string.rep("a/", 60) .. "a") end)
+        "#,
+    );
+    assert_eq!(stage.said(), "true a nil");
+    for expected in [
+        "find: path: 1001 steps are more than the 64 of a path",
+        "find: this path leads over more than 200000 elements",
+        "find_all: this path leads over more than 200000 elements",
+    ] {
+        let said = stage.said();
+        assert!(said.starts_with("false ") && said.contains(expected), "{said}");
+    }
+}
