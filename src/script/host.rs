@@ -3,7 +3,7 @@
 use std::{
     cell::{Cell, OnceCell, RefCell},
     collections::BTreeMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     rc::Rc,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -263,6 +263,13 @@ impl Host {
         }
     }
 
+    /// Returns whether this version may look for a module there: it has not looked for too many, or
+    /// has looked there before.
+    pub(super) fn may_look_for(&self, path: &Path) -> bool {
+        let Ok(modules) = self.modules.lock() else { return true };
+        modules.len() < MOST_MODULES || modules.contains_key(path)
+    }
+
     /// Notes what a module was when it was looked for: a hash, or nothing where there is no file.
     pub(super) fn note_module(&self, path: PathBuf, hash: Option<[u8; 32]>) {
         let Ok(mut modules) = self.modules.lock() else { return };
@@ -455,6 +462,9 @@ impl Host {
         }
     }
 }
+
+/// Files of modules that one version may look for: each is watched, there or not.
+pub(super) const MOST_MODULES: usize = 1000;
 
 /// A place among the tasks of a script; dropping it makes room.
 pub(super) struct TaskPlace(Rc<Host>);

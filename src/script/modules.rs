@@ -11,7 +11,7 @@ use mlua::{Function, Lua};
 
 use super::{
     generation::hash_of,
-    host::Host,
+    host::{Host, MOST_MODULES},
     vm::{compile, plain, shown_name},
 };
 
@@ -38,6 +38,11 @@ pub(super) fn find(
     for folder in &host.module_dirs {
         for extension in ["luau", "lua"] {
             let path = folder.join(format!("{relative}.{extension}"));
+            if !host.may_look_for(&path) {
+                return refused(format!(
+                    "{name}: this version has looked for {MOST_MODULES} files of modules already, and may look for no more"
+                ));
+            }
             match read(&path, &host.module_dirs, host.limits.source) {
                 Ok(Some(source)) => {
                     host.note_module(path.clone(), Some(hash_of(source.as_bytes())));

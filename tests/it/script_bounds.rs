@@ -36,3 +36,22 @@ fn a_path_in_a_document_has_an_end_even_where_the_tree_has_none() {
         assert!(said.starts_with("false ") && said.contains(expected), "{said}");
     }
 }
+
+#[test]
+fn one_version_looks_for_a_thousand_modules_at_the_most() {
+    let mut stage = trying(
+        r#"
+        for n = 1, 400 do pcall(require, "none" .. n) end
+        try(require, "none7")
+        for n = 401, 600 do pcall(require, "none" .. n) end
+        try(require, "one-more")
+        try(require, "none7")
+        "#,
+    );
+    assert!(stage.said().contains("there is no module \"none7\""));
+    let said = stage.said();
+    let expected = "require: one-more: this version has looked for 1000 files of modules already";
+    assert!(said.starts_with("false ") && said.contains(expected), "{said}");
+    let said = stage.said();
+    assert!(said.contains("none7"), "what it knows it may look for again: {said}");
+}
