@@ -37,6 +37,40 @@ enum Part {
     Below,
 }
 
+/// What the patterns of one call cost, before any is made: each part with a wildcard becomes a
+/// machine of its own, and braces multiply them.
+#[derive(Debug, Default)]
+pub struct Tally {
+    patterns: usize,
+    wildcards: usize,
+    paths: usize,
+}
+
+impl Tally {
+    /// Counts what a user wrote.
+    ///
+    /// # Errors
+    /// With what is too much or wrong, in words.
+    pub fn add(&mut self, text: &OsStr) -> Result<(), String> {
+        for one in expand(text.as_bytes())? {
+            let parts = one.split(|byte| *byte == b'/').filter(|part| has_wildcard(part)).count();
+            self.paths += 1;
+            self.patterns += usize::from(parts > 0);
+            self.wildcards += parts;
+        }
+        for (count, most, what) in [
+            (self.patterns, MOST_PATTERNS, "patterns with wildcards"),
+            (self.wildcards, MOST_WILDCARDS, "parts with wildcards"),
+            (self.paths, MOST_PATHS, "paths"),
+        ] {
+            if count > most {
+                return Err(format!("more than {most} {what} in one call"));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The places in a pattern that a folder on the way may stand for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Positions(u64);
@@ -256,6 +290,12 @@ fn first_braces(text: &[u8]) -> Result<Option<(usize, Vec<usize>, usize)>, Strin
 const MOST_PARTS: usize = 60;
 const MOST_ALTERNATIVES: usize = 64;
 const LONGEST: usize = 4096;
+/// Patterns of one call, alternatives in braces written out.
+const MOST_PATTERNS: usize = 64;
+/// Parts with wildcards in all patterns of one call.
+const MOST_WILDCARDS: usize = 256;
+/// Paths of one call, those without wildcards too.
+const MOST_PATHS: usize = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -342,6 +382,25 @@ mod tests {
         assert!(at(&tree, &["x", ".y", "z"]));
         let found = parse("/m/a*", true);
         assert!(at(&found, &["ab"]) && at(&found, &["ab", "x", "y"]) && !at(&found, &["b", "x"]));
+    }
+
+    #[test]
+    fn what_patterns_cost_is_known_before_they_are_made() {
+        let mut tally = Tally::default();
+        for _ in 0..64 {
+            assert_eq!(tally.add(OsStr::new("a/*/b?/[c]/**/\\*")), Ok(()));
+        }
+        let more = tally.add(OsStr::new("*"));
+        assert_eq!(more, Err("more than 64 patterns with wildcards in one call".into()));
+        let mut tally = Tally::default();
+        for _ in 0..16 {
+            assert_eq!(tally.add(OsStr::new("{a,b}{c,d}{e,f}{g,h}{i,j}{k,l}")), Ok(()));
+        }
+        assert_eq!(tally.add(OsStr::new("m")), Err("more than 1024 paths in one call".into()));
+        let mut tally = Tally::default();
+        assert_eq!(tally.add(OsStr::new("{a,b}/*/*")), Ok(()));
+        let more = tally.add(OsStr::new(&format!("{{a,b}}{}", "/*".repeat(127))));
+        assert_eq!(more, Err("more than 256 parts with wildcards in one call".into()));
     }
 
     #[test]

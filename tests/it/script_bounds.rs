@@ -55,3 +55,31 @@ fn one_version_looks_for_a_thousand_modules_at_the_most() {
     let said = stage.said();
     assert!(said.contains("none7"), "what it knows it may look for again: {said}");
 }
+
+#[test]
+fn the_patterns_of_one_call_are_counted_before_they_are_made() {
+    let mut stage = trying(
+        r#"
+        local many, deep, plain = {}, {}, {}
+        for n = 1, 65 do many[n] = `{n}*` end
+        for n = 1, 10 do deep[n] = n .. string.rep("/*", 26) end
+        for n = 1, 100 do plain[n] = `f{n}` end
+        local none = function() end
+        try(fs.watch, many, none)
+        try(fs.watch, deep, none)
+        try(fs.watch, "{0,1,2,3,4,5,6,7,8,9}" .. string.rep("/*", 26), none)
+        try(fs.glob, "{0,1,2,3,4,5,6,7,8,9}" .. string.rep("/*", 26))
+        try(function() return fs.watch(plain, none):close() end)
+        "#,
+    );
+    for (call, expected) in [
+        ("fs.watch: ", "more than 64 patterns with wildcards in one call"),
+        ("fs.watch: ", "more than 256 parts with wildcards in one call"),
+        ("fs.watch: ", "more than 256 parts with wildcards in one call"),
+        ("fs.glob: ", "more than 256 parts with wildcards in one call"),
+    ] {
+        let said = stage.said();
+        assert!(said.starts_with(&format!("false {call}")) && said.contains(expected), "{said}");
+    }
+    assert_eq!(stage.said(), "true true nil", "paths without wildcards cost little");
+}

@@ -18,6 +18,7 @@ use super::{
         super::{
             files::{Entry, FileError, Info, Lines, Manner, Roots},
             host::Host,
+            pattern::Tally,
             signatures,
         },
         Fault, bind_async, failed_with,
@@ -227,7 +228,7 @@ async fn glob(lua: Lua, desk: Rc<Desk>, args: MultiValue) -> Answer {
             shown(first(&args))
         )));
     };
-    let patterns = patterns(&desk.host, call, text)?;
+    let patterns = patterns(&desk.host, call, text, &mut Tally::default())?;
     match desk.on_disk(move |roots| roots.glob(&patterns)).await {
         Ok(paths) => {
             let list = lua.create_table_with_capacity(paths.len(), 0)?;

@@ -13,7 +13,10 @@ use std::{
 use mlua::{Lua, LuaString, Table, Value};
 
 use super::{
-    super::{host::Host, pattern::Pattern},
+    super::{
+        host::Host,
+        pattern::{Pattern, Tally},
+    },
     Fault,
     options::shown,
 };
@@ -50,14 +53,21 @@ fn path(host: &Host, call: &str, value: &Value) -> Result<PathBuf, Fault> {
     Ok(std::path::absolute(&path).unwrap_or(path))
 }
 
-/// Reads a path that may hold wildcards.
-fn patterns(host: &Host, call: &str, text: &LuaString) -> Result<Vec<Pattern>, Fault> {
+/// Reads a path that may hold wildcards; `tally` counts those of the whole call.
+fn patterns(
+    host: &Host,
+    call: &str,
+    text: &LuaString,
+    tally: &mut Tally,
+) -> Result<Vec<Pattern>, Fault> {
     let length = text.as_bytes().len();
     if length > LONGEST_PATH {
         let why = format!("{length} bytes are more than the {LONGEST_PATH} of a path");
         return Err(Fault::misuse(format!("{call}: {why}")));
     }
-    let parsed = Pattern::parse(&folder(host), OsStr::from_bytes(&text.as_bytes()));
+    let bytes = text.as_bytes();
+    let written = OsStr::from_bytes(&bytes);
+    let parsed = tally.add(written).and_then(|()| Pattern::parse(&folder(host), written));
     let text = Value::String(text.clone());
     parsed.map_err(|why| Fault::misuse(format!("{call}: {}: {why}", shown(&text))))
 }

@@ -11,6 +11,7 @@ use super::{
             Problem,
             host::{Host, Mail},
             life::{Origin, Phase},
+            pattern::Tally,
             signatures,
             vm::plain,
             watch::{Change, Inbox, Pattern, Refused, Request, WatchId},
@@ -282,8 +283,9 @@ pub(in super::super) fn methods(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Tabl
 }
 
 fn read_paths(host: &Host, call: &str, value: &Value) -> Result<Vec<Pattern>, Fault> {
+    let mut tally = Tally::default();
     match value {
-        Value::String(path) => patterns(host, call, path),
+        Value::String(path) => patterns(host, call, path, &mut tally),
         Value::Table(list) => {
             if list.raw_len() > MOST_PATHS {
                 return Err(Fault::misuse(format!(
@@ -294,7 +296,9 @@ fn read_paths(host: &Host, call: &str, value: &Value) -> Result<Vec<Pattern>, Fa
             let mut all = Vec::new();
             for path in list.sequence_values::<Value>() {
                 match path? {
-                    Value::String(path) => all.extend(patterns(host, call, &path)?),
+                    Value::String(path) => {
+                        all.extend(patterns(host, call, &path, &mut tally)?);
+                    }
                     other => {
                         return Err(Fault::misuse(format!(
                             "{call}: {} is not a path",
