@@ -110,14 +110,15 @@ impl Host {
             () => message,
         };
         let killed = was_killed || is_short || is_deep;
-        let message = clipped(self.mask.apply(message));
-        let trace = self.mask.apply(trace);
+        let message = self.mask.apply(message);
+        let trace = clipped(self.mask.apply(trace));
         let value = (!was_killed && !is_short).then_some(value);
         budget.take_back(&lua);
         if is_short {
             budget.sweep(&lua);
         }
-        let problem = Problem { message: located(message, &trace), trace, killed };
+        let message = shortened(located(message, &trace));
+        let problem = Problem { message, trace, killed };
         Err(Box::new(Raised { problem, value }))
     }
 }
@@ -179,13 +180,21 @@ pub(super) fn cut(text: &LuaString, longest: usize) -> String {
 }
 
 /// Cuts a message to what is shown.
-fn clipped(mut message: String) -> String {
-    if message.len() > LONGEST_SHOWN {
-        let end = message.floor_char_boundary(LONGEST_SHOWN);
+fn shortened(mut message: String) -> String {
+    if let Some((end, _)) = message.char_indices().nth(LONGEST_SHOWN) {
         message.truncate(end);
         message.push('…');
     }
     message
+}
+
+/// Cuts a traceback to what is shown: names of functions may be as long as a source.
+fn clipped(mut trace: String) -> String {
+    if trace.len() > LONGEST_TRACE {
+        trace.truncate(trace.floor_char_boundary(LONGEST_TRACE));
+        trace.push('…');
+    }
+    trace
 }
 
 /// Puts file and line in front of a message that does not have them.
@@ -244,8 +253,10 @@ fn trim_trace(trace: &str) -> String {
 
 /// Bytes of an error's text, or of one field of it, that are looked at.
 const LONGEST: usize = 4000;
-/// Bytes of an error's text that are shown, secrets hidden.
-const LONGEST_SHOWN: usize = 8000;
+/// Characters of an error's text that are shown, secrets hidden.
+const LONGEST_SHOWN: usize = 2000;
+/// Bytes of a traceback that are shown.
+const LONGEST_TRACE: usize = 4 * 1024;
 /// Fields of such a table.
 const MOST_FIELDS: usize = 50;
 /// Lines of a traceback.

@@ -83,3 +83,24 @@ fn the_patterns_of_one_call_are_counted_before_they_are_made() {
     }
     assert_eq!(stage.said(), "true true nil", "paths without wildcards cost little");
 }
+
+#[test]
+fn an_error_is_cut_to_what_somebody_reads() {
+    let name = "x".repeat(2000);
+    let mut stage = trying(&format!(
+        r#"
+        local function a{name}() error(string.rep("ä", 2 ^ 21)) return 1 end
+        local function b{name}() return (a{name}()) end
+        local function c{name}() return (b{name}()) end
+        local function d{name}() return (c{name}()) end
+        timer.after("1ms", function() d{name}() end)
+        "#
+    ));
+    stage.loaded().expect("a good script");
+    let problem = stage.problem();
+    assert!(problem.message.contains("äää"), "{problem}");
+    let length = problem.message.chars().count();
+    assert!((1000..=2001).contains(&length), "{length} characters");
+    let length = problem.trace.len();
+    assert!((1000..=4100).contains(&length), "{length} bytes of trace");
+}
