@@ -103,7 +103,7 @@ fn mistakes_in_the_call_are_raised() {
         "exec.run: max_output: 1073741824 bytes are more than the heap of this script, 33554432 (limits.memory)",
         "exec.run: stdin: a table is not a text",
         "exec.run: env: \"A=1\" is not a table of names and values",
-        "exec.run: env: \"A=B\" is not a name",
+        "exec.run: env: \"A=B\" is not a name (letters, digits and _, beginning with no digit)",
         "exec.run: env.A: a table is not a text",
         "exec.run: options have names, such as stdin = …; found one at 5",
     ] {

@@ -104,3 +104,23 @@ fn an_error_is_cut_to_what_somebody_reads() {
     let length = problem.trace.len();
     assert!((1000..=4100).contains(&length), "{length} bytes of trace");
 }
+
+#[test]
+fn names_that_make_another_program_of_an_allowed_one_are_refused() {
+    let names = "PATH IFS ENV PS4 SHELLOPTS BASHOPTS GCONV_PATH LD_PRELOAD BASH_ENV PERL5LIB \
+                 PYTHONPATH RUBYOPT NODE_OPTIONS GIT_SSH BASH_FUNC_ls%% A-B 1A";
+    let mut stage = trying(&format!(
+        r#"
+        for name in string.gmatch("{names}", "%S+") do
+            try(exec.run, {{ "env", env = {{ [name] = "x" }} }})
+        end
+        try(function() return exec.run({{ "env", env = {{ LDAP = "1", _a9 = "2" }} }}).code end)
+        "#
+    ));
+    for name in names.split_whitespace() {
+        let said = stage.said();
+        let is_refused = said.starts_with("false ") && said.contains("exec.run: env: ");
+        assert!(is_refused && said.contains(name), "{name}: {said}");
+    }
+    assert_eq!(stage.said(), "true 0 nil");
+}

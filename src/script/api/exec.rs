@@ -217,8 +217,13 @@ fn environment(options: &Options) -> Result<Vec<(OsString, OsString)>, Fault> {
             _ => 0,
         };
         options.weigh("env", ENTRY + text.len() + length)?;
-        if text.is_empty() || text.contains(&b'=') || text.contains(&0) {
-            return Err(options.refuse("env", format_args!("{} is not a name", shown(&name))));
+        if !is_name(&text) {
+            let why = "is not a name (letters, digits and _, beginning with no digit)";
+            return Err(options.refuse("env", format_args!("{} {why}", shown(&name))));
+        }
+        if brings_code(&text) {
+            let why = "changes which code a program runs, and may not be set";
+            return Err(options.refuse("env", format_args!("{} {why}", shown(&name))));
         }
         let value = match &value {
             Value::String(value) if !value.as_bytes().contains(&0) => value.as_bytes().to_vec(),
@@ -232,6 +237,27 @@ fn environment(options: &Options) -> Result<Vec<(OsString, OsString)>, Fault> {
     }
     Ok(all)
 }
+
+/// Names as POSIX has them for shells, which import functions under others.
+fn is_name(name: &[u8]) -> bool {
+    !name.is_empty()
+        && !name[0].is_ascii_digit()
+        && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+}
+
+/// Returns whether a variable makes shells, the linker or the usual interpreters run code that its
+/// value names, so that an allowed program becomes any program.
+///
+/// This is a sieve, not a wall: a program may have a variable of its own that does the same. Whoever
+/// allows one must know what it makes of its environment, as of its arguments.
+fn brings_code(name: &[u8]) -> bool {
+    CODE_NAMES.contains(&name) || CODE_BEGINNINGS.iter().any(|begin| name.starts_with(begin))
+}
+
+const CODE_NAMES: [&[u8]; 7] =
+    [b"PATH", b"IFS", b"ENV", b"PS4", b"SHELLOPTS", b"BASHOPTS", b"GCONV_PATH"];
+const CODE_BEGINNINGS: [&[u8]; 7] =
+    [b"LD_", b"BASH_", b"PERL5", b"PYTHON", b"RUBY", b"NODE_", b"GIT_"];
 
 fn show(lua: &Lua, finished: Finished) -> mlua::Result<Table> {
     let table = lua.create_table()?;
