@@ -124,3 +124,17 @@ fn names_that_make_another_program_of_an_allowed_one_are_refused() {
     }
     assert_eq!(stage.said(), "true 0 nil");
 }
+
+#[test]
+fn a_maildir_is_polled_no_more_often_than_files_are() {
+    let mut stage = trying(
+        r#"
+        try(mail.watch_maildir, "m", function() end, { poll = "50ms" })
+        try(function() return mail.watch_maildir("m", function() end, { poll = "100ms" }):close() end)
+        "#,
+    );
+    let said = stage.said();
+    let expected = "mail.watch_maildir: poll: polling more often than every 100ms";
+    assert!(said.starts_with("false ") && said.contains(expected), "{said}");
+    assert_eq!(stage.said(), "true true nil");
+}

@@ -122,7 +122,7 @@ async fn watch(
     let function = handler(call, &args)?;
     let options = Options::new(call, &argument(2), &signatures::MAILDIR_OPTIONS)?;
     let settle = options.duration("settle")?.unwrap_or(fs::SETTLE);
-    let poll = options.duration("poll")?;
+    let poll = fs::poll(&options)?;
     let initial = options.flag("initial")?.unwrap_or(true);
     let what = format!("watch of {}", path.display());
     // Only the latest counts matter: one may wait.

@@ -21,7 +21,7 @@ use super::{
     options::shown,
 };
 
-pub(super) use watch::{SETTLE, Wanted, begin, handle, methods};
+pub(super) use watch::{SETTLE, Wanted, begin, handle, methods, poll};
 
 /// Builds the table.
 pub(super) fn table(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {

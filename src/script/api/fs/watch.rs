@@ -49,12 +49,7 @@ async fn watch(
     let must_exist =
         options.choice("missing", &[("wait", false), ("error", true)])?.unwrap_or(false);
     let recursive = options.flag("recursive")?.unwrap_or(false);
-    let poll = options.duration("poll")?;
-    if poll.is_some_and(|every| every < SHORTEST_POLL) {
-        return Err(
-            options.refuse("poll", "polling more often than every 100ms would keep the disk busy")
-        );
-    }
+    let poll = poll(&options)?;
     for path in patterns.iter().map(Pattern::base) {
         // The kernel tells nobody of changes there.
         if poll.is_none() && (path.starts_with("/proc") || path.starts_with("/sys")) {
@@ -280,6 +275,17 @@ pub(in super::super) fn methods(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Tabl
         )?;
     }
     held::checked(methods, &signatures::WATCH)
+}
+
+/// Reads how often to look, where a script wants no notice from the kernel.
+pub(in super::super) fn poll(options: &Options) -> Result<Option<Duration>, Fault> {
+    let poll = options.duration("poll")?;
+    if poll.is_some_and(|every| every < SHORTEST_POLL) {
+        return Err(
+            options.refuse("poll", "polling more often than every 100ms would keep the disk busy")
+        );
+    }
+    Ok(poll)
 }
 
 fn read_paths(host: &Host, call: &str, value: &Value) -> Result<Vec<Pattern>, Fault> {
