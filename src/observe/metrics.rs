@@ -22,7 +22,14 @@ pub use prometheus_text::CONTENT_TYPE;
 
 /// The metrics of all scripts; clones are the same registry.
 #[derive(Debug, Clone, Default)]
-pub struct Registry(Arc<Mutex<BTreeMap<String, Family>>>);
+pub struct Registry(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    families: BTreeMap<String, Family>,
+    /// What each script's lines take on the page, in bytes, estimated from above.
+    bytes: BTreeMap<Arc<str>, usize>,
+}
 
 /// What a metric is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +67,9 @@ pub enum Refused {
     /// One metric has too many.
     #[error("there are {MOST_SETS} sets of labels already, and a script's metric may have no more")]
     Sets,
+    /// The script's part of the page is too long.
+    #[error("the metrics of this script fill the {} MiB that they may take on the page", MOST_BYTES >> 20)]
+    Size,
 }
 
 /// One name, and what scripts keep under it.
@@ -102,8 +112,9 @@ impl Registry {
         bounds: &[f64],
     ) -> Result<(), Refused> {
         let name = base(name, kind);
-        let mut families = self.lock();
-        if let Some((name, family, other)) = in_the_way(&families, script, name, kind) {
+        let mut state = self.lock();
+        let State { families, bytes } = &mut *state;
+        if let Some((name, family, other)) = in_the_way(families, script, name, kind) {
             return Err(Refused::Taken {
                 name: name.to_owned(),
                 kind: family.kind(),
@@ -125,13 +136,21 @@ impl Registry {
             !family.series.is_empty()
         });
         let mine = families.values().filter(|family| family.series.contains_key(script)).count();
+        let others = families.iter().filter(|(other, _)| *other != name);
+        let taken: usize = others.map(|(name, family)| family.bytes_of(name, script)).sum();
+        bytes.insert(script.clone(), taken);
         if mine >= MOST_METRICS {
             return Err(Refused::Metrics);
+        }
+        let taken = taken + head_bytes(name, help);
+        if taken > MOST_BYTES {
+            return Err(Refused::Size);
         }
         let family = families
             .entry(name.to_owned())
             .or_insert_with(|| Family { help: help.to_owned(), series: BTreeMap::new() });
         family.series.insert(script.clone(), Series::new(kind, bounds));
+        bytes.insert(script.clone(), taken);
         Ok(())
     }
 
@@ -147,9 +166,9 @@ impl Registry {
         by: f64,
         labels: Labels,
     ) -> Result<(), Refused> {
-        self.change(script, name, kind, |series| match series {
+        self.change(script, name, kind, |series, room| match series {
             Series::Counter(values) | Series::Gauge(values) => {
-                *value_of(values, labels)? += by;
+                *value_of(values, labels, 1, room)? += by;
                 Ok(())
             }
             Series::Histogram { .. } => Err(Refused::Gone),
@@ -161,9 +180,9 @@ impl Registry {
     /// # Errors
     /// As for [`add`](Self::add).
     pub fn set(&self, script: &str, name: &str, value: f64, labels: Labels) -> Result<(), Refused> {
-        self.change(script, name, Kind::Gauge, |series| match series {
+        self.change(script, name, Kind::Gauge, |series, room| match series {
             Series::Gauge(values) => {
-                *value_of(values, labels)? = value;
+                *value_of(values, labels, 1, room)? = value;
                 Ok(())
             }
             Series::Counter(_) | Series::Histogram { .. } => Err(Refused::Gone),
@@ -181,9 +200,9 @@ impl Registry {
         value: f64,
         labels: Labels,
     ) -> Result<(), Refused> {
-        self.change(script, name, Kind::Histogram, |series| match series {
+        self.change(script, name, Kind::Histogram, |series, room| match series {
             Series::Histogram { bounds, values } => {
-                let buckets = value_of(values, labels)?;
+                let buckets = value_of(values, labels, lines_of(bounds), room)?;
                 buckets.counts.resize(bounds.len(), 0);
                 buckets.sum += value;
                 buckets.count += 1;
@@ -211,18 +230,21 @@ impl Registry {
         script: &str,
         name: &str,
         kind: Kind,
-        change: impl FnOnce(&mut Series) -> Result<(), Refused>,
+        change: impl FnOnce(&mut Series, &mut Room<'_>) -> Result<(), Refused>,
     ) -> Result<(), Refused> {
-        let mut families = self.lock();
+        let name = base(name, kind);
+        let mut state = self.lock();
+        let State { families, bytes } = &mut *state;
         let series = families
-            .get_mut(base(name, kind))
+            .get_mut(name)
             .and_then(|family| family.series.get_mut(script))
             .filter(|series| series.kind() == kind)
             .ok_or(Refused::Gone)?;
-        change(series)
+        let taken = bytes.get_mut(script).ok_or(Refused::Gone)?;
+        change(series, &mut Room { fixed: line_bytes(name, script), taken })
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Family>> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         // Every change leaves the state whole before it could panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -230,7 +252,7 @@ impl Registry {
 
 impl Collector for Registry {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        for (name, family) in self.lock().iter() {
+        for (name, family) in &self.lock().families {
             let kind = family.kind();
             let mut metric =
                 encoder.encode_descriptor(name, &family.help, None, kind.metric_type())?;
@@ -279,13 +301,30 @@ fn with_script<'a>(script: &'a str, labels: &'a Labels) -> Vec<(&'a str, &'a str
     std::iter::once((SCRIPT, script)).chain(given).collect()
 }
 
-/// Returns the value of a set of labels, making it while there may be more.
-fn value_of<T: Default>(
-    values: &mut BTreeMap<Labels, T>,
+/// The room that a script has on the page.
+struct Room<'a> {
+    /// Bytes of each line of the metric, labels apart.
+    fixed: usize,
+    taken: &'a mut usize,
+}
+
+/// Returns the value of a set of labels, making it while there may be more; it stands on so many
+/// lines.
+fn value_of<'a, T: Default>(
+    values: &'a mut BTreeMap<Labels, T>,
     labels: Labels,
-) -> Result<&mut T, Refused> {
-    if values.len() >= MOST_SETS && !values.contains_key(&labels) {
-        return Err(Refused::Sets);
+    lines: usize,
+    room: &mut Room<'_>,
+) -> Result<&'a mut T, Refused> {
+    if !values.contains_key(&labels) {
+        if values.len() >= MOST_SETS {
+            return Err(Refused::Sets);
+        }
+        let taken = *room.taken + lines * (room.fixed + labels_bytes(&labels));
+        if taken > MOST_BYTES {
+            return Err(Refused::Size);
+        }
+        *room.taken = taken;
     }
     Ok(values.entry(labels).or_default())
 }
@@ -293,6 +332,20 @@ fn value_of<T: Default>(
 impl Family {
     fn kind(&self) -> Kind {
         self.series.values().next().expect("families without a script are dropped").kind()
+    }
+
+    /// Returns what a script's part takes on the page.
+    fn bytes_of(&self, name: &str, script: &str) -> usize {
+        let Some(series) = self.series.get(script) else { return 0 };
+        let fixed = line_bytes(name, script);
+        let sum = |labels: &mut dyn Iterator<Item = &Labels>| -> usize {
+            labels.map(|labels| fixed + labels_bytes(labels)).sum()
+        };
+        let lines = match series {
+            Series::Counter(values) | Series::Gauge(values) => sum(&mut values.keys()),
+            Series::Histogram { bounds, values } => lines_of(bounds) * sum(&mut values.keys()),
+        };
+        head_bytes(name, &self.help) + lines
     }
 }
 
@@ -353,6 +406,32 @@ fn base(name: &str, kind: Kind) -> &str {
     }
 }
 
+/// Returns how many lines one set of labels of a histogram takes: its buckets, the one without a
+/// bound, sum and count.
+fn lines_of(bounds: &[f64]) -> usize {
+    bounds.len() + 3
+}
+
+/// Returns at least the bytes of a metric's first lines, which say what it is.
+fn head_bytes(name: &str, help: &str) -> usize {
+    2 * name.len() + written(help) + FRAME
+}
+
+/// Returns at least the bytes of one line, labels of the script's own apart.
+fn line_bytes(name: &str, script: &str) -> usize {
+    name.len() + written(script) + FRAME
+}
+
+/// Returns the bytes of labels in a line.
+fn labels_bytes(labels: &Labels) -> usize {
+    labels.iter().map(|(name, value)| name.len() + written(value) + 4).sum()
+}
+
+/// Returns the bytes of a text where some characters are escaped.
+fn written(text: &str) -> usize {
+    text.len() + text.bytes().filter(|byte| matches!(byte, b'\\' | b'"' | b'\n')).count()
+}
+
 /// Returns the names that a metric has in the text, its own one first.
 fn sample_names(base: &str, kind: Kind) -> Vec<String> {
     match kind {
@@ -401,6 +480,11 @@ pub fn check_name(name: &str) -> Result<(), String> {
     if name.starts_with("puad_") {
         return Err("is not for scripts; names that begin with puad_ are puad's own".into());
     }
+    if name.starts_with("process_") {
+        return Err(
+            "is not for scripts; names that begin with process_ are of puad's process".into()
+        );
+    }
     Ok(())
 }
 
@@ -432,6 +516,10 @@ const SCRIPT: &str = "script";
 const MOST_METRICS: usize = 100;
 /// Sets of labels of one script's metric: each is a time series that Prometheus must keep.
 const MOST_SETS: usize = 100;
+/// Bytes of one script's part of the page: whoever asks for it gets and keeps them all.
+const MOST_BYTES: usize = 1 << 20;
+/// Bytes of a line beside names, labels and texts: endings, the bound of a bucket, the number.
+const FRAME: usize = 80;
 /// Characters of a name.
 const LONGEST_NAME: usize = 200;
 
@@ -527,7 +615,7 @@ wait_count{script="a",to="x"} 3
         for name in ["a", "_a", "jobs_total", "a:b", "A9"] {
             assert_eq!(check_name(name), Ok(()), "{name}");
         }
-        for name in ["", "9a", "a-b", "a b", "ä", "puad_x", &"a".repeat(201)] {
+        for name in ["", "9a", "a-b", "a b", "ä", "puad_x", "process_x", &"a".repeat(201)] {
             assert!(check_name(name).is_err(), "{name}");
         }
         assert_eq!(check_label("le", Kind::Gauge), Ok(()));

@@ -138,3 +138,33 @@ fn a_maildir_is_polled_no_more_often_than_files_are() {
     assert!(said.starts_with("false ") && said.contains(expected), "{said}");
     assert_eq!(stage.said(), "true true nil");
 }
+
+#[test]
+fn the_metrics_of_one_script_fill_a_mebibyte_at_the_most() {
+    let mut stage = trying(
+        r#"
+        local long = string.rep("x", 250)
+        local taken, refused = 0, nil
+        for n = 1, 20 do
+            local m = metrics.histogram("h" .. n)
+            for set = 1, 100 do
+                local ok, err = m:observe(1, { a = long, n = set })
+                if not ok then refused = err break end
+                taken += 1
+            end
+            if refused then break end
+        end
+        say(`{taken} {refused and refused.code} {refused}`)
+        say(tostring(metrics.histogram("h1"):observe(2, { a = long, n = 1 })))
+        try(metrics.gauge, "process_open_fds")
+        "#,
+    );
+    let said = stage.said();
+    assert!(said.contains(" limit "), "{said}");
+    assert!(said.contains("fill the 1 MiB"), "{said}");
+    assert_eq!(stage.said(), "true", "what is there goes on");
+    let said = stage.said();
+    assert!(said.contains("process_") && said.starts_with("false "), "{said}");
+    let page = stage.metrics().len();
+    assert!((512 * 1024..1024 * 1024).contains(&page), "{page} bytes");
+}

@@ -229,7 +229,7 @@ fn failed(
 ) -> mlua::Result<(Value, Value)> {
     let code = match refused {
         Refused::Taken { .. } | Refused::Gone => "conflict",
-        Refused::Metrics | Refused::Sets => "limit",
+        Refused::Metrics | Refused::Sets | Refused::Size => "limit",
     };
     failed_with(lua, host, call, code, format!("{call}: {name}: {refused}"))
 }
