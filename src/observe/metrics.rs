@@ -136,13 +136,15 @@ impl Registry {
             !family.series.is_empty()
         });
         let mine = families.values().filter(|family| family.series.contains_key(script)).count();
-        let others = families.iter().filter(|(other, _)| *other != name);
-        let taken: usize = others.map(|(name, family)| family.bytes_of(name, script)).sum();
+        let taken: usize =
+            families.iter().map(|(name, family)| family.bytes_of(name, script)).sum();
         bytes.insert(script.clone(), taken);
         if mine >= MOST_METRICS {
             return Err(Refused::Metrics);
         }
-        let taken = taken + head_bytes(name, help);
+        // What stands under the name itself makes way.
+        let before = families.get(name).map_or(0, |family| family.bytes_of(name, script));
+        let taken = taken - before + head_bytes(name, help);
         if taken > MOST_BYTES {
             return Err(Refused::Size);
         }
@@ -608,6 +610,26 @@ wait_count{script="a",to="x"} 3
         let more = registry.define(&a, "y", Kind::Gauge, "", &[]);
         assert_eq!(more, Err(Refused::Metrics));
         registry.define(&a, "x7", Kind::Gauge, "", &[]).unwrap();
+    }
+
+    #[test]
+    fn a_script_has_its_part_of_the_page_and_gets_it_back() {
+        let (registry, a) = (Registry::default(), Arc::from("a"));
+        let bounds: Vec<f64> = (0..50).map(f64::from).collect();
+        let fill = |name: &str| {
+            let long = "\"".repeat(256);
+            let set = |n: usize| labels(&[("n", &n.to_string()), ("l", &long)]);
+            (0..100).try_for_each(|n| registry.observe("a", name, 1.0, set(n)))
+        };
+        registry.define(&a, "x", Kind::Histogram, "", &bounds).unwrap();
+        assert_eq!(fill("x"), Err(Refused::Size));
+        let length = registry.encode().len();
+        assert!((MOST_BYTES / 2..MOST_BYTES).contains(&length), "{length}");
+        registry.define(&Arc::from("b"), "x", Kind::Histogram, "", &bounds).unwrap();
+        registry.observe("b", "x", 1.0, Labels::new()).unwrap();
+        // Defined in another way it starts anew.
+        registry.define(&a, "x", Kind::Histogram, "", &[1.0]).unwrap();
+        assert_eq!(fill("x"), Ok(()));
     }
 
     #[test]
