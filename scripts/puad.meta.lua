@@ -842,7 +842,7 @@ function http.request(request) end
 ---The program and its arguments in a row, and how it runs.
 ---@class (exact) Command
 ---@field stdin? string Without it the program finds its input at its end.
----@field env? table<string, string|number> Besides PATH, LANG, HOME and TZ, which is all it gets.
+---@field env? table<string, string|number> Besides PATH, LANG, HOME and TZ, which is all it gets; none that brings code, such as LD_PRELOAD.
 ---@field cwd? string Where it runs. Default: the script's folder.
 ---@field timeout? Duration Once it is its turn. Then the program and all it has started are ended: TERM, and KILL 2 s later. Default: "10s".
 ---@field max_output? number|string Of stdout and stderr together; one that writes more is ended: code `limit`. Default: "1MiB".

@@ -133,7 +133,7 @@ pub const COMMAND: Record = Record {
             maybe(
                 "env",
                 "{ [string]: string | number }",
-                "Besides PATH, LANG, HOME and TZ, which is all it gets.",
+                "Besides PATH, LANG, HOME and TZ, which is all it gets; none that brings code, such as LD_PRELOAD.",
             ),
             option("cwd", "string", "the script's folder", "Where it runs."),
             option(
