@@ -73,6 +73,7 @@ mod tests {
             message: "x_test.lua:3: \"a\" is not <b>\u{1}".into(),
             trace: "x_test.lua:3".into(),
             killed: false,
+            not_done: None,
         };
         let case = |name: &str, result| Case {
             name: name.into(),

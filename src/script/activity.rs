@@ -50,14 +50,17 @@ impl Host {
         if let Some(burst) = burst.as_ref().filter(|burst| budget.is_spent(burst)) {
             let trace = begins_at(&function);
             let message = located(budget.message(), &trace);
-            let problem = Problem { message, trace, killed: burst.stop() };
+            let problem = Problem { message, trace, killed: burst.stop(), not_done: None };
             return Err(Box::new(Raised { problem, value: None }));
         }
         budget.tidy(&lua);
         let mut values = args.into_lua_multi(&lua).map_err(|error| unusable(&error))?;
         values.push_front(Value::Function(function.clone()));
         let call = self.guard().call_async::<MultiValue>(values);
-        let (result, was_killed) = Life::act(self, origin, budget.spend(call, burst)).await;
+        let acting = Life::act(self, origin, budget.spend(call, burst));
+        let number = acting.number();
+        let (result, was_killed) = acting.await;
+        let not_done = self.take_not_done(number);
         let (killed_at, swept_at) = (budget.take_traceback(), budget.take_swept_at());
         let used = lua.used_memory();
         if was_killed || swept_at.is_some() {
@@ -118,7 +121,7 @@ impl Host {
             budget.sweep(&lua);
         }
         let message = shortened(located(message, &trace));
-        let problem = Problem { message, trace, killed };
+        let problem = Problem { message, trace, killed, not_done };
         Err(Box::new(Raised { problem, value }))
     }
 }

@@ -99,6 +99,8 @@ pub(super) struct Host {
     pub(super) is_rehearsal: bool,
     /// What stands in for the outside: a test.
     pub(super) fakes: Option<Arc<Fakes>>,
+    /// Calls that a check has not made, by the activity that asked for them.
+    not_done: RefCell<BTreeMap<u64, &'static str>>,
     modules: Modules,
     keeper: mpsc::UnboundedSender<ToKeeper>,
     pub(super) orphans: RefCell<Orphans>,
@@ -204,6 +206,7 @@ impl Host {
             orphan_patience,
             is_rehearsal,
             fakes,
+            not_done: RefCell::default(),
             modules: parts.modules,
             keeper: parts.keeper,
             orphans: RefCell::default(),
@@ -429,8 +432,23 @@ impl Host {
         &self.inside().guard
     }
 
+    /// Notes that a check has not made a call that the activity asked for.
+    pub(super) fn note_not_done(&self, call: &'static str) {
+        self.not_done.borrow_mut().insert(self.life.activity(), call);
+    }
+
+    /// Returns the last call that a check has not made for an activity, which has ended.
+    pub(super) fn take_not_done(&self, activity: u64) -> Option<&'static str> {
+        self.not_done.borrow_mut().remove(&activity)
+    }
+
     /// Logs and counts what went wrong in a handler.
     pub(super) fn report(&self, what: &str, problem: &Problem) {
+        // What it would have done with an answer is not known; a mistake it is not.
+        if let (Some(call), Ok(mut vitals)) = (problem.not_done, self.vitals.lock()) {
+            vitals.not_done = Some(call);
+            return;
+        }
         // Counted first: whoever has seen it in the log may look.
         let is_held_now = problem.killed
             && self.kills.borrow_mut().note(self.now())

@@ -146,6 +146,13 @@ impl Life {
     }
 }
 
+impl<F> Acting<F> {
+    /// Returns the activity's number.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+}
+
 impl Host {
     /// Does something as soon as this version is the one that counts: now, or at the take-over.
     pub(super) fn when_live(

@@ -83,12 +83,15 @@ pub struct Problem {
     pub trace: String,
     /// Whether a limit ended the activity: of CPU, memory or stack.
     pub killed: bool,
+    /// The call that a check does not make, where the activity ended after such a one: what it would
+    /// have done with an answer is not known.
+    pub not_done: Option<&'static str>,
 }
 
 impl Problem {
     /// Returns one with a message and nothing else.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), trace: String::new(), killed: false }
+        Self { message: message.into(), trace: String::new(), killed: false, not_done: None }
     }
 
     /// Returns the traceback as indented lines after a line break, or nothing.

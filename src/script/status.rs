@@ -28,6 +28,8 @@ pub struct Status {
     pub reload_failures: u64,
     /// Why it does not run, or not in its newest version; else the last error of a handler.
     pub last_error: Option<Problem>,
+    /// What a check did not do, where an activity ended for it.
+    pub not_done: Option<&'static str>,
     /// Heap in bytes, as of the last handler.
     pub memory: usize,
     /// Publications that it has declared, as of then.
@@ -96,6 +98,7 @@ pub(super) struct Vitals {
     pub(super) errors: u64,
     pub(super) kills: u64,
     pub(super) last_error: Option<Problem>,
+    pub(super) not_done: Option<&'static str>,
     pub(super) is_held: bool,
     pub(super) memory: usize,
     pub(super) publications: usize,
@@ -139,6 +142,7 @@ impl Standing {
             kills: self.past.kills + vitals.kills,
             reload_failures: self.reload_failures,
             last_error: self.problem.clone().or(vitals.last_error),
+            not_done: vitals.not_done,
             memory: vitals.memory,
             publications: vitals.publications,
             timers: vitals.timers,

@@ -9,6 +9,7 @@ mod auth;
 mod auth_choice;
 mod bounds;
 mod building;
+mod check_outside;
 mod checklist;
 mod control;
 mod control_program;

@@ -56,7 +56,7 @@ pub(super) fn table(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
 
 /// Runs a program once the operator allows it and there is room for it.
 async fn run(host: &Host, places: Arc<Semaphore>, order: Order) -> Result<Finished, Trouble> {
-    unless_rehearsal(host)?;
+    unless_rehearsal(host, CALL)?;
     let name = order.program.clone();
     if !host.allow.exec.contains(&name) && !faked::is_open(host) {
         return Err(Trouble::not_allowed(&format!("{name:?}"), "run", "exec"));

@@ -117,6 +117,9 @@ async fn all(lua: Lua, host: Rc<Host>, args: MultiValue) -> Result<(Value, Value
             }
             Ok(Err(raised)) => {
                 let Raised { problem, value } = *raised;
+                if let Some(call) = problem.not_done {
+                    host.note_not_done(call);
+                }
                 if problem.killed {
                     // Counted here, whatever becomes of the error.
                     host.report("task.all", &problem);

@@ -267,6 +267,7 @@ async fn write(lua: Lua, desk: Rc<Desk>, args: MultiValue) -> Answer {
     let append = options.flag("append")?.unwrap_or(false);
     let mode = options.text("mode")?.map(|text| permissions(&options, &text)).transpose()?;
     if desk.host.is_rehearsal {
+        desk.host.note_not_done("fs.write");
         let message = "nothing is written while scripts are only checked";
         return Ok(failed_with(&lua, &desk.host, call, "cancelled", message)?);
     }

@@ -40,7 +40,7 @@ pub(super) fn table(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
             let library = library.clone();
             let call = read(&library.host, &args);
             async move {
-                match library.run(call?).await {
+                match library.run(op, call?).await {
                     Ok(answer) => {
                         let table = show(&lua, &library.host, answer)?;
                         Ok((Value::Table(table), Value::Nil))
@@ -70,8 +70,8 @@ struct Kept {
 }
 
 impl Library {
-    async fn run(&self, call: Call) -> Result<Answer, Trouble> {
-        unless_rehearsal(&self.host)?;
+    async fn run(&self, op: &'static str, call: Call) -> Result<Answer, Trouble> {
+        unless_rehearsal(&self.host, op)?;
         if !faked::is_open(&self.host) {
             transfer::permit(&self.allowed, &call.url)?;
         }

@@ -52,7 +52,7 @@ struct Library {
 
 impl Library {
     async fn run(&self, call: Call) -> Result<Counts, Trouble> {
-        unless_rehearsal(&self.host)?;
+        unless_rehearsal(&self.host, CALL)?;
         if self.host.fakes.is_some() {
             return Err(Trouble::new("refused", "no mail server is reached in a test"));
         }
