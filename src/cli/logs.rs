@@ -34,7 +34,7 @@ pub(super) struct Args {
     /// How many lines of the past to show
     #[arg(short = 'n', long, value_name = "N", default_value = "100")]
     lines: u64,
-    /// Print one JSON object a line, as [log] format = \"json\" does
+    /// Print one JSON object a line, as [log] format = "json" does
     #[arg(long)]
     json: bool,
     #[command(flatten)]

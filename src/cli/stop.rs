@@ -14,7 +14,7 @@ Examples:
 Returns when puad is down. Exit code 0, 69 refused, 75 when no puad answers or it ends without a
 word, 78 configuration.")]
 pub(super) struct Args {
-    /// Remove publications with on_stop = \"keep\", too
+    /// Remove publications with on_stop = "keep", too
     #[arg(long)]
     remove: bool,
     /// Print the outcome as one JSON object
