@@ -108,6 +108,8 @@ pub(super) struct Host {
     is_held: Cell<bool>,
     /// What watches have to tell that came while the script was on hold.
     missed: RefCell<BTreeMap<WatchId, Inbox>>,
+    /// Handlers that go on after a hold.
+    resting: RefCell<Vec<Resting>>,
     pub(super) schedule: RefCell<Schedule>,
     /// Wakes the timer loop when an earlier firing was entered.
     pub(super) schedule_changed: Notify,
@@ -132,6 +134,9 @@ pub(super) struct Host {
 
 /// What is done about a change of a watched path.
 pub(super) type OnChange = dyn Fn(&Lua, Inbox);
+
+/// What goes on after a hold.
+type Resting = Box<dyn FnOnce(&Rc<Host>, &Lua)>;
 
 /// Functions of the prelude.
 struct Inside {
@@ -213,6 +218,7 @@ impl Host {
             kills: RefCell::default(),
             is_held: Cell::new(false),
             missed: RefCell::default(),
+            resting: RefCell::default(),
             schedule: RefCell::default(),
             schedule_changed: Notify::new(),
             timers: RefCell::default(),
@@ -310,6 +316,11 @@ impl Host {
         self.is_held.get()
     }
 
+    /// Does something when the hold ends that the script is on.
+    pub(super) fn when_resumed(&self, goes_on: impl FnOnce(&Rc<Self>, &Lua) + 'static) {
+        self.resting.borrow_mut().push(Box::new(goes_on));
+    }
+
     /// Ends a hold; returns whether there was one. Timers keep their phase; a watch whose changes
     /// were not told is told to look at everything.
     pub(super) fn resume(self: &Rc<Self>, lua: &Lua) -> bool {
@@ -323,6 +334,9 @@ impl Host {
             inbox.collapse();
             self.deliver(lua, id, inbox);
         }
+        for goes_on in self.resting.take() {
+            goes_on(self, lua);
+        }
         true
     }
 
@@ -330,6 +344,7 @@ impl Host {
     /// otherwise neither would ever be freed, nor the way to the core that the host holds.
     pub(super) fn close(&self) {
         self.timers.borrow_mut().clear();
+        self.resting.take();
         for id in std::mem::take(&mut *self.watches.borrow_mut()).into_keys() {
             self.hub.remove(id);
         }

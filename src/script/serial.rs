@@ -42,6 +42,8 @@ pub(super) struct Serial<T> {
     /// The longest one run may take, waits included.
     timeout: Option<Duration>,
     busy: Cell<bool>,
+    /// What waits is taken up when the script is resumed.
+    rests: Cell<bool>,
     waiting: RefCell<VecDeque<T>>,
 }
 
@@ -61,6 +63,7 @@ impl<T: Letter> Serial<T> {
             full,
             timeout: None,
             busy: Cell::new(false),
+            rests: Cell::new(false),
             waiting: RefCell::default(),
         }
     }
@@ -87,8 +90,9 @@ impl<T: Letter> Serial<T> {
     }
 
     /// Runs the handler, now or after those before; returns false when the letter is not taken.
+    /// While the script is on hold nothing begins; letters wait.
     pub(super) fn push(self: &Rc<Self>, host: &Rc<Host>, lua: &Lua, letter: T) -> bool {
-        if self.busy.get() {
+        if self.busy.get() || host.is_held() {
             let mut waiting = self.waiting.borrow_mut();
             if waiting.len() >= self.limit {
                 if self.full == Full::Refuse || self.limit == 0 {
@@ -97,13 +101,27 @@ impl<T: Letter> Serial<T> {
                 waiting.pop_front();
             }
             waiting.push_back(letter);
+            if !self.busy.get() {
+                self.rest(host);
+            }
             return true;
         }
+        self.begin(host, lua, letter);
+        true
+    }
+
+    /// Runs the handler for a letter and for those that wait behind it.
+    fn begin(self: &Rc<Self>, host: &Rc<Host>, lua: &Lua, letter: T) {
         self.busy.set(true);
         let (this, host, lua) = (self.clone(), host.clone(), lua.clone());
         spawn_local(async move {
             let mut next = Some(letter);
             while let Some(letter) = next {
+                if host.is_held() {
+                    this.waiting.borrow_mut().push_front(letter);
+                    this.rest(&host);
+                    break;
+                }
                 if let Err(problem) = this.run(&host, &lua, &letter).await {
                     host.report(&this.what, &problem);
                 }
@@ -112,7 +130,24 @@ impl<T: Letter> Serial<T> {
             }
             this.busy.set(false);
         });
-        true
+    }
+
+    /// Goes on with what waits when the script does.
+    fn rest(self: &Rc<Self>, host: &Host) {
+        if self.rests.replace(true) {
+            return;
+        }
+        let this = self.clone();
+        host.when_resumed(move |host, lua| {
+            this.rests.set(false);
+            if this.busy.get() {
+                return;
+            }
+            let next = this.waiting.borrow_mut().pop_front();
+            if let Some(letter) = next {
+                this.begin(host, lua, letter);
+            }
+        });
     }
 
     async fn run(&self, host: &Rc<Host>, lua: &Lua, letter: &T) -> Result<(), Problem> {

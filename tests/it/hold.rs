@@ -87,3 +87,48 @@ fn a_changed_file_ends_the_hold() {
     let status = house.until("test", |status| status.state == ScriptState::Running);
     assert_eq!(status.generation, 2);
 }
+
+#[test]
+fn a_firing_that_is_queued_when_the_hold_begins_waits_for_its_end() {
+    let house = House::new(
+        r#"
+        timer.every("100ms", function(t)
+            pua.publish { presentity_uri = "$URI", event = "presence", id = "run", body = tostring(t.run) }
+            if t.run > 3 then return end
+            sleep(0.25)
+            string.rep("x", 2^26)
+        end, { overlap = "queue", name = "slow", immediate = true })
+        "#,
+    );
+    for run in ["1", "2", "3"] {
+        assert_eq!(house.request().text(), run);
+    }
+    house.until("test", |status| status.state == ScriptState::Hold);
+    house.is_quiet(400);
+    let timers = house.timers();
+    assert_eq!(timers.len(), 1);
+    assert!(timers[0].next.is_none() && !timers[0].running, "{timers:?}");
+    assert!(house.resume("test"));
+    assert_eq!(house.request().text(), "4");
+    assert!(house.timers()[0].next.is_some());
+}
+
+#[test]
+fn a_timer_that_is_due_when_the_hold_begins_waits_for_its_end() {
+    let house = House::new(
+        r#"
+        local fired = 0
+        for _ = 1, 4 do
+            timer.after("50ms", function()
+                fired += 1
+                if fired <= 3 then string.rep("x", 2^26) end
+                pua.publish { presentity_uri = "$URI", event = "presence", body = "late" }
+            end)
+        end
+        "#,
+    );
+    house.until("test", |status| status.state == ScriptState::Hold);
+    house.is_quiet(300);
+    assert!(house.resume("test"));
+    assert_eq!(house.request().text(), "late");
+}

@@ -8,7 +8,9 @@ use std::{
 use puad::{
     driver::{self, Running, Settings},
     net::Listen,
-    script::{Force, How, Limits, Permissions, ScriptSpec, Scripts, Status, Taken, Update},
+    script::{
+        Force, How, Limits, Permissions, ScriptSpec, Scripts, Status, Taken, TimerInfo, Update,
+    },
     sip,
 };
 
@@ -125,6 +127,12 @@ impl House {
 
     pub fn resume(&self, name: &str) -> bool {
         self.runtime.block_on(self.scripts.as_ref().expect("running").resume(name))
+    }
+
+    /// The timers of the first script.
+    pub fn timers(&self) -> Vec<TimerInfo> {
+        let timers = self.scripts.as_ref().expect("running").timers();
+        self.runtime.block_on(timers).remove(0).1
     }
 
     pub fn status(&self, name: &str) -> Status {

@@ -115,7 +115,8 @@ pub(in crate::script) fn list(host: &Host) -> Vec<TimerInfo> {
         name: timer.name.clone(),
         kind: timer.plan.kind(),
         schedule: timer.plan.words().to_string(),
-        next: handle::next(host, id, &timer),
+        // On hold it does not fire; when it will is not known.
+        next: handle::next(host, id, &timer).filter(|_| !host.is_held()),
         runs: timer.counts.runs.get(),
         missed: timer.counts.missed.get(),
         running: timer.handler.is_busy(),
