@@ -974,7 +974,8 @@ config = {}
 
 ---Checks this script's configuration and returns it with defaults. A field is "type", "type?" (may
 ---be missing) or { "type", default }; types are string number boolean duration path sip_uri list
----map. Durations come as seconds, paths as absolute ones.
+---map secret. Durations come as seconds, paths as absolute ones, secrets as config.secret reads
+---them.
 ---@param fields table<string, any>
 ---@return table<string, any>
 function config.schema(fields) end

@@ -70,3 +70,42 @@ fn a_secret_that_a_script_was_given_is_not_shown() {
     assert!(problem.message.ends_with("/test.lua:3: no answer to ***"), "{problem}");
     assert!(!problem.trace.contains("hunter22"), "{problem}");
 }
+
+#[test]
+fn a_secret_of_the_schema_is_read_and_not_shown() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("pw"), "hunter2hunter2\n").expect("written");
+    let mode = fs::Permissions::from_mode(0o600);
+    fs::set_permissions(folder.path().join("pw"), mode).expect("a file");
+    let source = r#"
+        local cfg = config.schema { file = "secret", text = "secret", none = "secret?" }
+        assert(cfg.file == "hunter2hunter2" and cfg.text == "as written" and cfg.none == nil)
+        timer.after(0.01, function() error("not " .. cfg.file) end)
+    "#;
+    let mut stage = Stage::in_folder(folder, source, |spec| {
+        spec.config = toml::from_str("file = { file = 'pw' }\ntext = 'as written'").expect("TOML");
+    });
+    stage.loaded().unwrap_or_else(|problem| panic!("{problem}"));
+    let shown = stage.problem().message;
+    assert!(shown.ends_with("not ***"), "{shown}");
+}
+
+#[test]
+fn a_secret_of_the_schema_that_cannot_be_read_stops_the_script() {
+    let fails = |config: &str| {
+        let mut stage = Stage::set("\nlocal cfg = config.schema { pw = 'secret' }", |spec| {
+            spec.config = toml::from_str(config).expect("TOML");
+        });
+        stage.loaded().expect_err("no secret").message
+    };
+    for (config, why) in [
+        ("pw = { file = 'nowhere' }", "test.lua:2: config: pw: cannot read "),
+        ("pw = { env = 'PUAD_NO_SUCH_VARIABLE' }", "PUAD_NO_SUCH_VARIABLE is not set"),
+        ("pw = { flie = 'pw' }", "config: pw: unknown source 'flie' (did you mean 'file'?)"),
+        ("pw = 31337", "config: pw: this is no secret; write a text, { env"),
+        ("", "config: pw is required (a text, or { file = … }"),
+    ] {
+        let message = fails(config);
+        assert!(message.contains(why) && !message.contains("31337"), "{message}");
+    }
+}

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     command::parse_duration,
-    secret::{FORMS, Source},
+    secret::{FORMS, Source, Unreadable},
     sip::message::Uri,
 };
 
@@ -37,21 +37,8 @@ fn secret(lua: &Lua, host: &Host, args: &MultiValue) -> Result<(Value, Value), F
         }
     };
     let read = match host.config.get(&name) {
-        Some(toml::Value::String(text)) => Ok(text.clone()),
-        Some(toml::Value::Table(table)) => {
-            let mut entries = table.iter();
-            let (Some((key, toml::Value::String(value))), None) = (entries.next(), entries.next())
-            else {
-                return Err(Fault::misuse(format!("{call}: {name}: this is no secret; {FORMS}")));
-            };
-            let source = Source::parse(key, value)
-                .map_err(|why| Fault::misuse(format!("{call}: {name}: {why}")))?;
-            source.read(&host.config_dir, &|name| std::env::var(name).ok())
-        }
-        // The value stays out of the message: a password without quotes is one all the same.
-        Some(_) => {
-            return Err(Fault::misuse(format!("{call}: {name}: this is no secret; {FORMS}")));
-        }
+        Some(given) => read_secret(host, given)
+            .map_err(|why| Fault::misuse(format!("{call}: {name}: {why}")))?,
         None => {
             let known: Vec<&str> = host.config.keys().map(String::as_str).collect();
             let message = if known.is_empty() {
@@ -65,10 +52,7 @@ fn secret(lua: &Lua, host: &Host, args: &MultiValue) -> Result<(Value, Value), F
         }
     };
     match read {
-        Ok(secret) => {
-            host.mask.hide(&secret);
-            Ok((Value::String(lua.create_string(secret)?), Value::Nil))
-        }
+        Ok(secret) => Ok((Value::String(lua.create_string(secret)?), Value::Nil)),
         Err(error) => {
             let code = match error.kind {
                 ErrorKind::NotFound => "not_found",
@@ -78,6 +62,32 @@ fn secret(lua: &Lua, host: &Host, args: &MultiValue) -> Result<(Value, Value), F
             Ok(failed_with(lua, host, call, code, format!("{call}: {name}: {error}"))?)
         }
     }
+}
+
+/// Reads what a key says of a secret, which is not shown from then on.
+///
+/// # Errors
+/// When it is none; the value stays out of the message: a password without quotes is one all the
+/// same.
+fn read_secret(host: &Host, given: &toml::Value) -> Result<Result<String, Unreadable>, String> {
+    let no_secret = || format!("this is no secret; {FORMS}");
+    let read = match given {
+        toml::Value::String(text) => Ok(text.clone()),
+        toml::Value::Table(table) => {
+            let mut entries = table.iter();
+            let (Some((key, toml::Value::String(value))), None) = (entries.next(), entries.next())
+            else {
+                return Err(no_secret());
+            };
+            let source = Source::parse(key, value).map_err(|why| why.to_string())?;
+            source.read(&host.config_dir, &|name| std::env::var(name).ok())
+        }
+        _ => return Err(no_secret()),
+    };
+    if let Ok(secret) = &read {
+        host.mask.hide(secret);
+    }
+    Ok(read)
 }
 
 /// Checks the script's configuration against what it says it takes.
@@ -167,11 +177,12 @@ enum Kind {
     SipUri,
     List,
     Map,
+    Secret,
 }
 
 impl Kind {
     const NAMES: &[&str] =
-        &["string", "number", "boolean", "duration", "path", "sip_uri", "list", "map"];
+        &["string", "number", "boolean", "duration", "path", "sip_uri", "list", "map", "secret"];
     const ALL: &[Self] = &[
         Self::String,
         Self::Number,
@@ -181,6 +192,7 @@ impl Kind {
         Self::SipUri,
         Self::List,
         Self::Map,
+        Self::Secret,
     ];
 
     fn wanted(self) -> &'static str {
@@ -193,10 +205,16 @@ impl Kind {
             Self::SipUri => "a SIP URI such as \"sip:alice@example.com\"",
             Self::List => "a list",
             Self::Map => "a table",
+            Self::Secret => "a text, or { file = … }, { env = … } or { credential = … }",
         }
     }
 
     fn check_given(self, lua: &Lua, host: &Host, value: &toml::Value) -> Result<Value, String> {
+        if let Self::Secret = self {
+            let secret = read_secret(host, value)?.map_err(|error| error.to_string())?;
+            let secret = lua.create_string(secret);
+            return secret.map(Value::String).map_err(|error| error.to_string());
+        }
         let value = to_lua(lua, value).map_err(|error| error.to_string())?;
         self.check(lua, host, &value)
     }
@@ -238,6 +256,9 @@ impl Kind {
                 Ok(value.clone())
             }
             (Self::Map, Value::Table(_)) => Ok(value.clone()),
+            // A default; what the configuration gives is read before.
+            (Self::Secret, Value::String(_)) => Ok(value.clone()),
+            (Self::Secret, _) => Err(format!("this is no secret; {FORMS}")),
             _ => refused(),
         }
     }

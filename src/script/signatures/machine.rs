@@ -137,7 +137,8 @@ log.info("every " .. cfg.interval .. " s", { uri = cfg.uri, note = cfg.note })
             "schema",
             "Checks this script's configuration and returns it with defaults. A field is \"type\", \
              \"type?\" (may be missing) or { \"type\", default }; types are string number boolean \
-             duration path sip_uri list map. Durations come as seconds, paths as absolute ones.",
+             duration path sip_uri list map secret. Durations come as seconds, paths as absolute \
+             ones, secrets as config.secret reads them.",
         )
         .takes(&[given("fields", "{ [string]: any }")])
         .gives("{ [string]: any }"),
