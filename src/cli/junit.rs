@@ -98,7 +98,7 @@ mod tests {
   <testsuite name="x_test.lua" tests="2" failures="1" errors="0" time="0.024">
     <testcase classname="x_test.lua" name="good" time="0.012"/>
     <testcase classname="x_test.lua" name="bad &amp; wrong" time="0.012">
-      <failure message="x_test.lua:3: &quot;a&quot; is not &lt;b&gt;">x_test.lua:3: &quot;a&quot; is not &lt;b&gt;
+      <failure message="x_test.lua:3: &quot;a&quot; is not &lt;b&gt;">x_test.lua:3: &quot;a&quot; is not &lt;b&gt;\u{1}
     at x_test.lua:3</failure>
       <system-out>INFO running
 </system-out>

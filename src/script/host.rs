@@ -17,6 +17,7 @@ use super::{
     budget::Budget,
     clock::Clock,
     commons::Commons,
+    continued,
     generation::{Carried, Ground, Modules},
     hold::{self, Kills},
     keeper::ToKeeper,
@@ -482,7 +483,7 @@ impl Host {
         tracing::error!(
             script,
             "script {script}: {what}: {}{}",
-            problem.message,
+            continued(&problem.message),
             problem.trace_lines()
         );
         if is_held_now {

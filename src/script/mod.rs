@@ -41,6 +41,7 @@ mod vm;
 pub mod watch;
 
 use std::{
+    borrow::Cow,
     fmt::Write as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -105,8 +106,32 @@ impl Problem {
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}{}", self.message, self.trace_lines())
+        write!(f, "{}{}", continued(&self.message), self.trace_lines())
     }
+}
+
+/// Makes a script's own text fit for the log: only puad's lines begin at the left edge, and control
+/// characters other than tabs are written out, so that no script can pass its words off as puad's.
+fn continued(text: &str) -> Cow<'_, str> {
+    let is_odd = |c: char| c.is_control() && c != '\t' || ['\u{2028}', '\u{2029}'].contains(&c);
+    if !text.contains(is_odd) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for (at, line) in text.split('\n').enumerate() {
+        if at > 0 {
+            // What is indented already is seen to belong to the line before it.
+            out.push_str(if line.starts_with([' ', '\t']) { "\n" } else { "\n    | " });
+        }
+        for c in line.strip_suffix('\r').unwrap_or(line).chars() {
+            if is_odd(c) {
+                out.extend(c.escape_default());
+            } else {
+                out.push(c);
+            }
+        }
+    }
+    Cow::Owned(out)
 }
 
 impl ScriptSpec {

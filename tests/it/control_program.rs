@@ -221,6 +221,35 @@ fn the_socket_of_a_killed_daemon_is_replaced() {
 }
 
 #[test]
+fn a_script_cannot_write_lines_that_look_like_puads() {
+    let forged = "one\\n2026-01-01T00:00:00.000Z ERROR forged\\r2026 ERROR forged\\27[31m";
+    let source = format!(
+        "log.info(\"{forged}\")\nlog.info(\"f\", {{ [\"a\\nb\"] = 1 }})\ntimer.after(0.01, function() error(\"{forged}\") end)\n\
+         timer.after(0.1, function() log.info(\"done\") end)"
+    );
+    let folder = Folder::new(&[
+        ("scripts/a.lua", &source),
+        ("puad.toml", "[sip]\nlisten = \"udp:127.0.0.1:0\"\n"),
+    ]);
+    let daemon = folder.daemon(&["run"]);
+    let deadline = Instant::now() + LONG;
+    let mut said = Vec::new();
+    while !said.iter().any(|line: &String| line.contains(" done ")) {
+        assert!(Instant::now() < deadline, "{said:?}");
+        said = lines(&folder.puad(&["logs"]).stdout);
+    }
+    assert_eq!(folder.puad(&["stop"]).status.code(), Some(0));
+    said.extend(daemon.rest());
+    let forged: Vec<_> = said.iter().filter(|line| line.contains("forged")).collect();
+    assert_eq!(forged.len(), 4, "{said:?}");
+    for line in forged {
+        let shown = "    | 2026-01-01T00:00:00.000Z ERROR forged\\r2026 ERROR forged\\u{1b}[31m";
+        assert!(line.starts_with(shown), "{line:?}");
+    }
+    assert!(said.iter().all(|line| !line.starts_with('b')), "{said:?}");
+}
+
+#[test]
 fn the_log_can_be_looked_back_on_and_followed() {
     let (_server, folder, mut daemon) = lit();
     let all = lines(&folder.puad(&["logs"]).stdout);

@@ -7,6 +7,7 @@ use mlua::{Function, Lua, MultiValue, Table, Value};
 use super::{
     super::{
         activity::{cut, fields},
+        continued,
         host::Host,
     },
     Fault, bind,
@@ -69,6 +70,7 @@ fn say(lua: &Lua, host: &Host, level: tracing::Level, message: &str) {
         Some((end, _)) => &format!("{}… ({} bytes)", &message[..end], message.len()),
         None => message,
     };
+    let message = continued(message);
     let line = calling_line(lua).unwrap_or_default();
     match level {
         tracing::Level::ERROR => tracing::error!(target: "puad::lua", script, line, "{message}"),
