@@ -33,6 +33,8 @@ pub struct Limits {
     pub connections: usize,
     /// Longest wait for a client to take its answer.
     pub answer: Duration,
+    /// Longest time for which nothing comes from a client that is owed nothing and follows nothing.
+    pub idle: Duration,
     /// Longest wait for a follower of the log to take more; meanwhile lines are lost to it.
     pub follow: Duration,
 }
@@ -43,6 +45,7 @@ impl Default for Limits {
             line: 1024 * 1024,
             connections: 16,
             answer: Duration::from_secs(10),
+            idle: Duration::from_secs(30),
             follow: Duration::from_secs(300),
         }
     }
@@ -153,12 +156,14 @@ struct Connection {
 enum Turn {
     Line(io::Result<Line>),
     Log,
+    Idle,
     Closing,
 }
 
 impl Connection {
     async fn serve(mut self, mut is_closing: watch::Receiver<bool>) {
         loop {
+            let is_follower = self.follower.is_some();
             let logged = async {
                 match &mut self.follower {
                     Some(follower) => follower.changed().await,
@@ -168,6 +173,7 @@ impl Connection {
             let turn = tokio::select! {
                 line = self.lines.next() => Turn::Line(line),
                 () = logged => Turn::Log,
+                () = tokio::time::sleep(self.limits.idle), if !is_follower => Turn::Idle,
                 () = until(&mut is_closing) => Turn::Closing,
             };
             let done = match turn {
@@ -185,6 +191,11 @@ impl Connection {
                     return;
                 }
                 Turn::Log => self.pass_on().await,
+                // Its place may be wanted by somebody who has something to ask.
+                Turn::Idle => {
+                    tracing::debug!("a control client is dropped: it asks nothing");
+                    return;
+                }
                 Turn::Line(Ok(Line::End) | Err(_)) => return,
                 Turn::Closing => {
                     // The last lines tell how it ended.

@@ -79,6 +79,31 @@ async fn a_line_without_an_end_is_refused_before_it_fills_the_memory() {
 }
 
 #[tokio::test]
+async fn connections_that_ask_nothing_make_room() {
+    let idle = Duration::from_millis(300);
+    let mut stage = Stage::new(Limits { connections: 3, idle, ..Limits::default() });
+    let mut silent = stage.client().await;
+    let mut half = stage.client().await;
+    half.write("{\"jsonrpc\"").await;
+    let mut follower = stage.client().await;
+    follower.logs(json!({ "follow": true, "lines": 0 })).await;
+    assert_eq!(follower.line().await["id"], 1);
+    assert!(silent.is_closed().await && half.is_closed().await);
+    // One that waits for its answer is not idle.
+    let mut waiting = stage.client().await;
+    waiting
+        .write(
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ls\",\"params\":{\"what\":\"scripts\"}}\n",
+        )
+        .await;
+    let ask = stage.ask().await;
+    tokio::time::sleep(2 * idle).await;
+    ask.reply.send(Ok(json!([]))).expect("waited for");
+    assert_eq!(waiting.line().await["id"], 1);
+    follower.version().await;
+}
+
+#[tokio::test]
 async fn one_connection_too_many_is_told_so_until_another_ends() {
     let stage = Stage::new(Limits { connections: 2, ..Limits::default() });
     let first = stage.client().await;
