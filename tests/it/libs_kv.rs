@@ -44,6 +44,11 @@ fn misuse_names_the_place_and_the_line() {
         refuses(function() kv.set("a", 1, { tll = 1 }) end, "(did you mean 'ttl'?)")
         refuses(function() kv.set("", 1) end, "kv.set: first argument: a name is 1 to 256 bytes")
         refuses(function() kv.get(5) end, "kv.get: first argument: 5 is not a name")
+        refuses(function() kv.get({}) end, "kv.get: first argument: a table is not a name")
+        refuses(function() kv:get("a") end, "kv.get: call it with a dot, as in kv.get(…)")
+        refuses(function() kv:keys() end, "kv.keys: call it with a dot")
+        refuses(function() kv:update("a", print) end, "kv.update: call it with a dot")
+        refuses(function() kv:shared("a") end, "kv.shared: call it with a dot")
         refuses(function() kv.incr("a", "x") end, 'kv.incr: by: "x" is not a number')
         refuses(function() kv.update("a", 1) end, "kv.update: second argument: 1 is not a function")
         refuses(function() kv.gett("a") end, "kv: unknown name 'gett' (did you mean 'get'?)")
@@ -56,7 +61,7 @@ fn misuse_names_the_place_and_the_line() {
         "#,
     );
     let problem = stage.loaded().expect_err("misuse");
-    assert!(problem.message.contains("/test.lua:19: kv.update: second"), "{problem}");
+    assert!(problem.message.contains("/test.lua:24: kv.update: second"), "{problem}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! The data lies in [`kv`](super::super::kv), outside of every VM; here values
 //! are copied in and out.
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{ffi::c_void, rc::Rc, sync::Arc, time::Duration};
 
 use mlua::{Function, Lua, MultiValue, Table, Value};
 
@@ -25,7 +25,15 @@ pub(super) fn table(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
     let own = host.commons.kv.open(Space::Own(host.name.clone()));
     let table = functions(lua, host, "kv", &own)?;
     let owner = host.clone();
-    table.set("shared", bind(lua, host, move |lua, args| shared(lua, &owner, &args))?)?;
+    let own = table.to_pointer();
+    let call = bind(lua, host, move |lua, args: MultiValue| match args.front() {
+        Some(Value::Table(table)) if table.to_pointer() == own => {
+            let call = "kv.shared";
+            Err(Fault::misuse(format!("{call}: call it with a dot, as in {call}(…)")))
+        }
+        Some(_) | None => shared(lua, &owner, &args),
+    })?;
+    table.set("shared", call)?;
     Ok(table)
 }
 
@@ -49,8 +57,12 @@ fn shared(lua: &Lua, host: &Rc<Host>, args: &MultiValue) -> Result<(Value, Value
 /// Everything that can be done with one store.
 fn functions(lua: &Lua, host: &Rc<Host>, library: &str, store: &Shared) -> mlua::Result<Table> {
     let table = lua.create_table()?;
-    let access =
-        Rc::new(Access { library: library.into(), host: host.clone(), store: store.clone() });
+    let access = Rc::new(Access {
+        library: library.into(),
+        table: table.to_pointer(),
+        host: host.clone(),
+        store: store.clone(),
+    });
     for (name, function) in [
         ("get", Access::get as Does),
         ("set", Access::set),
@@ -59,7 +71,11 @@ fn functions(lua: &Lua, host: &Rc<Host>, library: &str, store: &Shared) -> mlua:
         ("keys", Access::keys),
     ] {
         let access = access.clone();
-        table.set(name, bind(lua, host, move |lua, args| function(&access, lua, &args))?)?;
+        let call = bind(lua, host, move |lua, args| {
+            access.with_a_dot(name, &args)?;
+            function(&access, lua, &args)
+        })?;
+        table.set(name, call)?;
     }
     // These two report misuse to the loop in Lua, which raises it on its own caller's line.
     let of = |function: Does| {
@@ -80,6 +96,8 @@ type Does = fn(&Access, &Lua, &MultiValue) -> Result<MultiValue, Fault>;
 struct Access {
     /// What calls are named after in messages.
     library: Arc<str>,
+    /// Where their table lies.
+    table: *const c_void,
     host: Rc<Host>,
     store: Shared,
 }
@@ -151,6 +169,7 @@ impl Access {
 
     /// The first half of an update: value and version.
     fn read(&self, lua: &Lua, args: &MultiValue) -> Result<MultiValue, Fault> {
+        self.with_a_dot("update", args)?;
         let call = self.call("update");
         let key = key_of(&call, args)?;
         if !matches!(args.get(1), Some(Value::Function(_))) {
@@ -191,6 +210,17 @@ impl Access {
         let mut said = self.said(lua, &call, &key, swapped.map(|()| kept))?;
         said.push_front(Value::Boolean(true));
         Ok(said)
+    }
+
+    /// Refuses `kv:get(…)`, which brings the table itself as the first argument.
+    fn with_a_dot(&self, function: &str, args: &MultiValue) -> Result<(), Fault> {
+        match args.front() {
+            Some(Value::Table(table)) if table.to_pointer() == self.table => {
+                let call = self.call(function);
+                Err(Fault::misuse(format!("{call}: call it with a dot, as in {call}(…)")))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn call(&self, function: &str) -> String {
