@@ -5,14 +5,17 @@ use std::{
     io::{self, Write as _},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Ended, exit, print,
     running::{Running, params},
     table::plain,
 };
-use crate::control::client::Notification;
+use crate::{
+    command::closest,
+    control::client::{Client, Notification},
+};
 
 /// Options of `puad logs`.
 #[derive(Debug, clap::Args)]
@@ -44,12 +47,20 @@ pub(super) struct Args {
 /// Prints lines as they come.
 pub(super) fn run(args: &Args) -> Result<u8, Ended> {
     let mut client = args.running.connect()?;
+    let unknown = match &args.name {
+        Some(name) => unknown(&mut client, name)?,
+        None => None,
+    };
     let asked = params([
         ("follow", Some(args.follow.into())),
         ("lines", Some(args.lines.into())),
         ("script", args.name.as_deref().map(Value::from)),
     ]);
     let mut left = client.call("logs", &asked)?["lines"].as_u64().unwrap_or_default();
+    // A script that is gone may have left lines.
+    if let Some(message) = unknown.filter(|_| left == 0) {
+        return Err(Ended::new(exit::REFUSED, anyhow::Error::msg(message)));
+    }
     while args.follow || left > 0 {
         let Some(Notification { method, params }) = client.notification()? else { break };
         left = left.saturating_sub(1);
@@ -65,6 +76,21 @@ pub(super) fn run(args: &Args) -> Result<u8, Ended> {
         }
     }
     Ok(exit::OK)
+}
+
+/// Returns what is to be said of a script that is not there.
+fn unknown(client: &mut Client, name: &str) -> Result<Option<String>, Ended> {
+    let scripts = client.call("ls", &json!({ "what": "scripts" }))?;
+    let names: Vec<_> =
+        scripts.as_array().into_iter().flatten().filter_map(|row| row["name"].as_str()).collect();
+    if names.contains(&name) {
+        return Ok(None);
+    }
+    let hint = match closest(name, names.iter().copied()) {
+        Some(meant) => format!("did you mean {meant:?}?"),
+        None => "`puad ls` shows all".into(),
+    };
+    Ok(Some(format!("no script is named {name:?} ({hint})")))
 }
 
 /// Returns a line as the log writes it for people; a traceback follows behind everything else.

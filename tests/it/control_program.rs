@@ -260,6 +260,12 @@ fn the_log_can_be_looked_back_on_and_followed() {
     assert!(of_lamp.iter().any(|line| line.contains("publication is up key=\"sip:alice@")));
     assert!(of_lamp.iter().any(|line| line.contains("ERROR script lamp: ")), "{of_lamp:?}");
     assert!(!of_lamp.iter().any(|line| line.contains("broken.lua")), "{of_lamp:?}");
+    for arguments in [&["logs", "lmap"][..], &["logs", "-f", "lmap"]] {
+        let unknown = folder.puad(arguments);
+        assert_eq!(unknown.status.code(), Some(69), "{unknown:?}");
+        let expected = "no script is named \"lmap\" (did you mean \"lamp\"?)";
+        assert!(text(&unknown.stderr).contains(expected), "{unknown:?}");
+    }
     let last = lines(&folder.puad(&["logs", "-n", "1", "--json"]).stdout);
     assert_eq!(last.len(), 1);
     let last: Value = serde_json::from_str(&last[0]).expect("JSON");
