@@ -168,7 +168,7 @@ fn a_json_log_is_an_object_a_line_with_everything_at_the_top() {
     let said = daemon.wait_for("quoted");
     let line: serde_json::Value = serde_json::from_str(&said).expect(&said);
     assert_eq!(line["level"], "WARN");
-    assert_eq!(line["message"], "two\nlines \"quoted\" code=7");
+    assert_eq!(line["message"], "two\n    | lines \"quoted\" code=7");
     assert_eq!((&line["script"], &line["line"]), (&"lamp".into(), &1.into()));
     line["timestamp"].as_str().expect("a text").parse::<jiff::Timestamp>().expect("RFC 3339");
     daemon.signal(rustix::process::Signal::TERM);

@@ -3,7 +3,7 @@
 //! The bindings in [`api`](super::api) take the names of their options from it,
 //! and libraries and handles are held against it whenever a VM is built for a
 //! test. Type stubs and the reference page are written from it: [`luau`],
-//! [`luals`], [`reference`]. The types stand in Luau's own words; [`types`] reads
+//! [`luals`], [`reference`](mod@reference). The types stand in Luau's own words; [`types`] reads
 //! them.
 
 mod body;
