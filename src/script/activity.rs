@@ -93,7 +93,8 @@ impl Host {
         // Where memory ran out there was none left to say so, nor to begin anything new.
         let is_short = !was_killed
             && (message.starts_with("not enough memory")
-                || message == NO_HANDLER && used > self.limits.memory / 2);
+                || (message == NO_HANDLER || message.contains(NO_STACK))
+                    && used > self.limits.memory / 2);
         // What ran out of memory may have none for a traceback; then this is as near as can be told.
         let trace = match swept_at.filter(|_| is_short && trace.is_empty()) {
             Some(swept_at) => trim_trace(&swept_at),
@@ -126,6 +127,8 @@ impl Host {
     }
 }
 
+/// What is said when the stack cannot grow, be it for want of memory.
+const NO_STACK: &str = "out of Lua stack";
 /// What Luau says when the error handler itself fails.
 const NO_HANDLER: &str = "error in error handling";
 
