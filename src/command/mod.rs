@@ -18,8 +18,8 @@ pub use outcome::{
     Published,
 };
 pub use publish::{
-    Document, EntityTag, EventError, EventType, Key, Lifetime, OnOrphan, OnStop, Owner, Publish,
-    RefreshWith, TagError,
+    Document, EntityTag, EventError, EventType, Key, Lifetime, MOST_PROXIES, OnOrphan, OnStop,
+    Owner, Publish, RefreshWith, TagError,
 };
 
 pub use size::{SizeError, parse_size};

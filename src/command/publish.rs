@@ -11,6 +11,9 @@ use crate::sip::message::{
     value::{end_of_quoted, is_media_type},
 };
 
+/// Proxies of one publication at the most: each is tried in turn, and the caller waits for all of them.
+pub const MOST_PROXIES: usize = 16;
+
 /// The wanted state of one publication and how it is to be kept up.
 #[derive(Debug, Clone)]
 pub struct Publish {

@@ -2,13 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use puad::{
-    command::{Command, Reply},
-    driver::{self, Envelope, Inbox},
-    script::{How, Limits, Permissions, ScriptSpec, ScriptState, Scripts},
-};
+use puad::script::{How, Limits, Permissions, ScriptSpec, ScriptState, Scripts};
 
-use crate::support::lua::grant;
+use crate::core::Core;
 
 #[test]
 fn a_thousand_scripts_start_in_time_and_share_threads() {
@@ -60,7 +56,7 @@ fn on_a_shared_thread_a_script_delays_others_by_its_limit_at_the_most() {
     let mut late = vec![Vec::new(); 2 * cores];
     let deadline = Instant::now() + Duration::from_secs(5);
     while Instant::now() < deadline {
-        for said in core.said() {
+        for said in core.said(Duration::from_millis(5)) {
             let (n, lateness) = said.split_once(' ').expect("two words");
             let lateness: f64 = lateness.parse().expect("a number");
             late[n.parse::<usize>().expect("a number")].push(lateness);
@@ -78,42 +74,6 @@ fn on_a_shared_thread_a_script_delays_others_by_its_limit_at_the_most() {
     assert!(worst.iter().any(|worst| *worst > 0.3), "somebody shares its thread: {worst:?}");
     assert!(worst.iter().all(|worst| *worst < 1.5), "{worst:?}");
     core.runtime.block_on(scripts.stop(Duration::from_secs(5)));
-}
-
-/// A core that grants everything.
-struct Core {
-    runtime: tokio::runtime::Runtime,
-    handle: driver::Handle,
-    inbox: Inbox,
-}
-
-impl Core {
-    fn new() -> Self {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let (handle, inbox) = driver::channel();
-        Self { runtime, handle, inbox }
-    }
-
-    /// What is published within a moment.
-    fn said(&mut self) -> Vec<String> {
-        let mut said = Vec::new();
-        loop {
-            let next = self.inbox.recv();
-            let next = self
-                .runtime
-                .block_on(async { tokio::time::timeout(Duration::from_millis(5), next).await });
-            match next {
-                Ok(Some(Envelope::Call(Command::Publish(publish), reply))) => {
-                    let _ = reply.send(Reply::Publication(Ok(grant(&publish))));
-                    let body = publish.document.as_ref().map(|document| document.body.clone());
-                    said.push(String::from_utf8_lossy(&body.unwrap_or_default()).into_owned());
-                }
-                Ok(Some(_)) => {}
-                Ok(None) | Err(_) => return said,
-            }
-        }
-    }
 }
 
 fn spec(folder: &tempfile::TempDir, name: &str, source: &str) -> ScriptSpec {

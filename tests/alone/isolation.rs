@@ -13,13 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use puad::{
-    command::{Command, Reply},
-    driver::{self, Envelope, Inbox},
-    script::{Limits, Permissions, Problem, ScriptSpec, ScriptState, Scripts, Status},
-};
+use puad::script::{Limits, Permissions, Problem, ScriptSpec, ScriptState, Scripts, Status};
 
-use crate::support::lua::grant;
+use crate::core::Core;
 
 mod programs;
 
@@ -192,7 +188,7 @@ impl Cell {
     }
 
     fn said(&mut self) -> Vec<String> {
-        self.core.said()
+        self.core.said(Duration::from_millis(1))
     }
 
     /// CPU time of the script's thread.
@@ -221,42 +217,6 @@ impl Drop for Cell {
     }
 }
 
-/// A core that grants everything.
-struct Core {
-    runtime: tokio::runtime::Runtime,
-    handle: driver::Handle,
-    inbox: Inbox,
-}
-
-impl Core {
-    fn new() -> Self {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let (handle, inbox) = driver::channel();
-        Self { runtime, handle, inbox }
-    }
-
-    /// What has been published since the last look.
-    fn said(&mut self) -> Vec<String> {
-        let mut said = Vec::new();
-        loop {
-            let next = self.inbox.recv();
-            let next = self
-                .runtime
-                .block_on(async { tokio::time::timeout(Duration::from_millis(1), next).await });
-            match next {
-                Ok(Some(Envelope::Call(Command::Publish(publish), reply))) => {
-                    let _ = reply.send(Reply::Publication(Ok(grant(&publish))));
-                    let body = publish.document.as_ref().map(|document| document.body.clone());
-                    said.push(String::from_utf8_lossy(&body.unwrap_or_default()).into_owned());
-                }
-                Ok(Some(_)) => {}
-                Ok(None) | Err(_) => return said,
-            }
-        }
-    }
-}
-
 /// A script that has nothing to do with all this.
 struct Neighbour {
     _folder: tempfile::TempDir,
@@ -280,7 +240,7 @@ impl Neighbour {
     fn watch(mut self, done: &AtomicBool) -> Vec<Duration> {
         let mut late = Vec::new();
         while !done.load(Ordering::Relaxed) {
-            let said = self.core.said();
+            let said = self.core.said(Duration::from_millis(1));
             late.extend(
                 said.iter().map(|said| Duration::from_secs_f64(said.parse().expect("a number"))),
             );

@@ -7,6 +7,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+mod core;
 mod crowd;
 mod isolation;
 mod reloads;

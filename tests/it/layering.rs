@@ -54,10 +54,7 @@ fn nothing_points_upwards() {
         (&["src/agent"], &["sip", "net", "agent"]),
         (&["src/script"], &["sip", "command", "body", "secret", "observe", "driver", "script"]),
         (&["src/control"], &["command", "observe", "control"]),
-        (
-            &["src/config"],
-            &["sip", "command", "secret", "observe", "net", "script", "control", "config"],
-        ),
+        (&["src/config"], &["sip", "command", "secret", "observe", "net", "script", "config"]),
         (
             &["src/daemon.rs", "src/daemon"],
             &[

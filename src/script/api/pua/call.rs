@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     command::{
-        Document, EntityTag, EventType, ExtraHeaders, Lifetime, OnOrphan, OnStop, Owner, Publish,
-        RefreshWith, whole_seconds,
+        Document, EntityTag, EventType, ExtraHeaders, Lifetime, MOST_PROXIES, OnOrphan, OnStop,
+        Owner, Publish, RefreshWith, whole_seconds,
     },
     sip::{
         self,
@@ -368,6 +368,3 @@ fn header_value(options: &Options, name: &str, value: &Value) -> Result<String, 
         )),
     }
 }
-
-/// Proxies that one publication may name.
-const MOST_PROXIES: usize = 16;

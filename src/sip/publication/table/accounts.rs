@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use super::Publications;
 use crate::{
-    command::{Failure, FailureKind, Publish, Reply},
+    command::{Failure, FailureKind, MOST_PROXIES, Publish, Reply},
     sip::{
         config::Account,
         io::{Output, Ticket},
@@ -151,6 +151,3 @@ pub(super) fn find_account(
 fn account_key(account: &Account) -> String {
     format!("{} {}", account.name.as_deref().unwrap_or(""), account.domain)
 }
-
-/// Each is tried in turn, and the caller waits for all of them.
-const MOST_PROXIES: usize = 16;
